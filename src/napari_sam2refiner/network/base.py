@@ -1,0 +1,187 @@
+"""A SAM 2 that answers prompts on still images: what the refiner, the sessions and the training need of any base.
+
+Letters: B images, N objects, P prompt tokens of an object, M candidate masks of an object, D width of the network,
+S side of the square input in pixels; h = w = S / 4.
+
+`SAM2Base` (Ravi et al., arXiv 2408.00714) leaves the use of its parts to predictors. Here `encode` and `decode` are
+methods of the network, without numpy, device moves or state, so that training and inference share them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+POSITIVE, NEGATIVE, BOX_START, BOX_END, PADDING = 1, 0, 2, 3, -1
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a base expects of its input square.
+
+    Attributes
+    ----------
+    side : int
+        S, in pixels.
+    fit : {"stretch", "letterbox"}
+        Whether a plane is stretched to the square (SAM 2) or keeps its aspect and is padded below and right.
+    mean, std : (float, float, float)
+        Of the channels, subtracted and divided, for pixels in [0, 1].
+    """
+
+    side: int
+    fit: Literal["stretch", "letterbox"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class PromptBatch(NamedTuple):
+    """Prompts of N objects, in pixels of the input square (x, y), pixel centres at integers.
+
+    Attributes
+    ----------
+    coords : (N, P, 2) float32
+    labels : (N, P) int32
+        POSITIVE, NEGATIVE, BOX_START, BOX_END or PADDING.
+    mask_logits : (N, 1, h, w) float32 or None
+        A mask prompt or an earlier answer, above zero inside; None if no object has one.
+    has_mask : (N,) bool
+        Which rows of `mask_logits` mean something.
+    """
+
+    coords: Tensor
+    labels: Tensor
+    mask_logits: Tensor | None
+    has_mask: Tensor
+
+
+class Features(NamedTuple):
+    """Encoded images, at one scale.
+
+    Attributes
+    ----------
+    embedding : (B, D, S/16, S/16)
+    stride8 : (B, D/4, S/8, S/8)
+    stride4 : (B, D/8, S/4, S/4)
+    """
+
+    embedding: Tensor
+    stride8: Tensor
+    stride4: Tensor
+
+
+class Decoded(NamedTuple):
+    """The base's answer for N objects.
+
+    Attributes
+    ----------
+    logits : (N, M, h, w)
+        Candidate masks.
+    scores : (N, M)
+        Predicted IoU of each, 0 to 1.
+    chosen : (N,) int64
+        Index of the candidate that the following fields, and the refiner, are about.
+    token : (N, D)
+        Mask token of the chosen candidate: with `mask_features` the object embedding.
+    mask_features : (N, D/8, h, w)
+        Upscaled mask features of the chosen candidate.
+    object_logits : (N,)
+        Above zero if the object is there.
+    """
+
+    logits: Tensor
+    scores: Tensor
+    chosen: Tensor
+    token: Tensor
+    mask_features: Tensor
+    object_logits: Tensor
+
+    @property
+    def chosen_logits(self) -> Tensor:
+        """(N, h, w) logits of the chosen candidate."""
+        return pick(self.logits, self.chosen)
+
+    @property
+    def chosen_score(self) -> Tensor:
+        """(N,) predicted IoU of the chosen candidate."""
+        return pick(self.scores, self.chosen)
+
+
+def pick(values: Tensor, index: Tensor) -> Tensor:
+    """Return values[n, index[n]] for each n: (N, M, ...) and (N,) to (N, ...)."""
+    return values[torch.arange(len(index), device=index.device), index]
+
+
+class PromptableBase(SAM2Base):  # type: ignore[misc]  # sam2 has no types
+    """SAM 2 with `encode` and `decode`; adds no parameter, so official state dicts fit."""
+
+    input: InputSpec
+
+    def encode(self, pixels: Tensor) -> Features:
+        """Encode images.
+
+        Parameters
+        ----------
+        pixels : (B, 3, S, S) float
+            Normalised by `input.mean` and `input.std`.
+        """
+        out = self.forward_image(pixels)
+        stride4, stride8, embedding = out["backbone_fpn"][-3:]
+        if self.directly_add_no_mem_embed:
+            embedding = embedding + self.no_mem_embed.reshape(1, -1, 1, 1)
+        return Features(embedding, stride8, stride4)
+
+    def decode(self, features: Features, image: Tensor, prompts: PromptBatch, *, multimask: bool) -> Decoded:
+        """Answer prompts on encoded images.
+
+        Parameters
+        ----------
+        features : Features
+            Of B images.
+        image : (N,) int64
+            Which image each object is on.
+        prompts : PromptBatch
+            Of N objects.
+        multimask : bool
+            Whether to return all candidates (a single click is ambiguous) or the one mask meant.
+        """
+        sparse, dense = self._embed_prompts(prompts)
+        one = features.embedding.shape[0] == 1
+        at = slice(None) if one else image
+        decoder = self.sam_mask_decoder
+        caught: list[Tensor] = []
+        # The decoder does not return the upscaled features, which end in its last upscaling activation.
+        hook = decoder.output_upscaling[-1].register_forward_hook(lambda _module, _input, output: caught.append(output))
+        try:
+            logits, scores, tokens, object_logits = decoder.predict_masks(
+                image_embeddings=features.embedding[at],
+                image_pe=self.sam_prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                repeat_image=one,
+                high_res_features=[features.stride4[at], features.stride8[at]],
+            )
+        finally:
+            hook.remove()
+        if multimask:
+            logits, scores, tokens = logits[:, 1:], scores[:, 1:], tokens[:, 1:]
+        else:
+            if decoder.dynamic_multimask_via_stability and not self.training:
+                logits, scores = decoder._dynamic_multimask_via_stability(logits, scores)  # noqa: SLF001
+            logits, scores, tokens = logits[:, :1], scores[:, :1], tokens[:, :1]
+        chosen = scores.argmax(1)
+        return Decoded(logits, scores, chosen, pick(tokens, chosen), caught[0], object_logits[:, 0])
+
+    def _embed_prompts(self, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
+        """Return sparse (N, P + 1, D) and dense (N, D, S/16, S/16) prompt embeddings."""
+        sparse, dense = self.sam_prompt_encoder(
+            points=(prompts.coords, prompts.labels), boxes=None, masks=prompts.mask_logits
+        )
+        if prompts.mask_logits is not None:
+            no_mask = self.sam_prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+            dense = torch.where(prompts.has_mask[:, None, None, None], dense, no_mask)
+        return sparse, dense

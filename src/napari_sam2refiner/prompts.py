@@ -1,0 +1,131 @@
+"""What a user says about one object, in plane pixels.
+
+Coordinates are (y, x) with pixel centres at integers, so that (0, 0) is the middle of the first pixel and a plane of
+shape (Y, X) reaches from -0.5 to Y - 0.5 and X - 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sam2refiner.errors import InvalidPromptError
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Prompts:
+    """Points, boxes and a mask that together mean one object.
+
+    Parameters
+    ----------
+    points : sequence of (y, x), optional
+        Clicks, in plane pixels.
+    labels : sequence of int, optional
+        1 for a positive point, 0 for a negative one; as many as points. All positive when left out.
+    boxes : sequence of (y0, x0, y1, x1), optional
+        Boxes around the object, in plane pixels; corners in any order.
+    mask : (Y, X) array, optional
+        A rough mask of the object, nonzero inside, of the plane's shape.
+
+    Raises
+    ------
+    InvalidPromptError
+        If shapes, values or counts make no sense; the message names the prompt.
+    """
+
+    points: npt.NDArray[np.float64]  # (N, 2)
+    labels: npt.NDArray[np.bool_]  # (N,)
+    boxes: npt.NDArray[np.float64]  # (B, 4), y0 < y1, x0 < x1
+    mask: npt.NDArray[np.bool_] | None  # (Y, X)
+
+    def __init__(
+        self,
+        points: Sequence[Sequence[float]] | npt.NDArray[Any] = (),
+        labels: Sequence[int] | npt.NDArray[Any] | None = None,
+        boxes: Sequence[Sequence[float]] | npt.NDArray[Any] = (),
+        mask: npt.NDArray[Any] | None = None,
+    ) -> None:
+        coordinates = _rows(points, 2, "points")
+        signs = np.ones(len(coordinates)) if labels is None else np.asarray(labels)
+        if signs.shape != (len(coordinates),):
+            raise InvalidPromptError(
+                f"labels has shape {signs.shape} but there are {len(coordinates)} points; give one label for each point."
+            )
+        if not np.isin(signs, (0, 1)).all():
+            bad = int(np.flatnonzero(~np.isin(signs, (0, 1)))[0])
+            raise InvalidPromptError(f"label {bad} is {signs[bad]!r}; use 1 for a positive point and 0 for a negative one.")
+        corners = _rows(boxes, 4, "boxes")
+        corners = np.concatenate([np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])], 1)
+        flat = np.flatnonzero((corners[:, 2:] <= corners[:, :2]).any(1))
+        if len(flat):
+            raise InvalidPromptError(
+                f"box {flat[0]} {tuple(corners[flat[0]].tolist())} has no area; draw it around the object."
+            )
+        area = None if mask is None else np.asarray(mask) != 0
+        if area is not None and area.ndim != 2:
+            raise InvalidPromptError(f"the mask has shape {area.shape}; it must be 2-dimensional, of the plane's shape.")
+        if area is not None and not area.any():
+            raise InvalidPromptError("the mask is empty; draw at least one pixel inside the object.")
+        for name, value in (("points", coordinates), ("labels", signs.astype(bool)), ("boxes", corners), ("mask", area)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def has_positive(self) -> bool:
+        """Whether anything says where the object is."""
+        return bool(self.labels.any()) or len(self.boxes) > 0 or self.mask is not None
+
+    @property
+    def is_single_click(self) -> bool:
+        """Whether this is one positive point and nothing else: the one ambiguous prompt."""
+        return len(self.points) == 1 and bool(self.labels[0]) and len(self.boxes) == 0 and self.mask is None
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise unless the prompts mean an object on a plane of this shape.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Rows and columns of the plane.
+
+        Raises
+        ------
+        InvalidPromptError
+            No positive prompt, a point outside the plane, a box that does not touch it, a mask of another shape.
+        """
+        if not self.has_positive:
+            raise InvalidPromptError("there is no positive prompt; add a positive point, a box or a mask on the object.")
+        outside = np.flatnonzero(((self.points < -0.5) | (self.points > np.array(shape) - 0.5)).any(1))
+        if len(outside):
+            raise InvalidPromptError(
+                f"point {outside[0]} at {tuple(self.points[outside[0]].tolist())} lies outside the plane of shape {shape}; "
+                "move it inside."
+            )
+        low, high = np.maximum(self.boxes[:, :2], -0.5), np.minimum(self.boxes[:, 2:], np.array(shape) - 0.5)
+        outside = np.flatnonzero((high <= low).any(1))
+        if len(outside):
+            raise InvalidPromptError(
+                f"box {outside[0]} {tuple(self.boxes[outside[0]].tolist())} lies outside the plane of shape {shape}; "
+                "draw it on the image."
+            )
+        if self.mask is not None and self.mask.shape != tuple(shape):
+            raise InvalidPromptError(f"the mask has shape {self.mask.shape} but the plane has {tuple(shape)}; they must agree.")
+
+
+def _rows(values: Any, width: int, name: str) -> npt.NDArray[np.float64]:
+    """Return values as an (N, width) array of finite floats."""
+    try:
+        rows = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidPromptError(f"{name} {values!r} are not rows of {width} numbers; give one row for each.") from None
+    if rows.size == 0:
+        return np.empty((0, width))
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise InvalidPromptError(f"{name} has shape {rows.shape}; give rows of {width} numbers, (N, {width}).")
+    if not np.isfinite(rows).all():
+        bad = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
+        raise InvalidPromptError(f"{name} {bad} is {tuple(rows[bad].tolist())}; coordinates must be finite numbers.")
+    return rows

@@ -1,0 +1,95 @@
+"""What sessions return, and what the viewer and the command line need of one; no torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sam2refiner.prompts import Prompts
+
+LocalDetail = Literal["off", "prompted", "on"]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One of the masks that a first click may mean.
+
+    Attributes
+    ----------
+    mask : (Y, X) bool array
+    logits : (Y, X) float32 array
+        Above zero inside.
+    score : float
+        The network's estimate of the mask's IoU, 0 to 1.
+    memo : object
+        What the session needs to take this candidate as `previous`; opaque to callers.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    logits: npt.NDArray[np.float32]
+    score: float
+    memo: Any = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to one object's prompts, in plane pixels.
+
+    Attributes
+    ----------
+    mask : (Y, X) bool array
+    logits : (Y, X) float32 array
+        Above zero inside.
+    score : float
+        The network's estimate of the mask's IoU, 0 to 1.
+    candidates : tuple of Candidate
+        What the prompts may mean, best first; the first is this mask. One where the prompts leave no choice.
+    memo : object
+        What the session needs to go on from here (`previous=`); opaque to callers.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    logits: npt.NDArray[np.float32]
+    score: float
+    candidates: tuple[Candidate, ...] = ()
+    memo: Any = field(repr=False, default=None)
+
+    def choose(self, index: int) -> Prediction:
+        """Return the prediction with candidate `index` as its mask; `previous=` goes on from that one."""
+        chosen = self.candidates[index]
+        return Prediction(chosen.mask, chosen.logits, chosen.score, self.candidates, chosen.memo)
+
+
+class PlaneSession(Protocol):
+    """One image plane, encoded once, that answers prompts."""
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Rows and columns of the plane; None before `set_image`."""
+
+    def set_image(self, image: npt.NDArray[Any]) -> Self:
+        """Take a (Y, X) or (Y, X, C) plane; nothing is encoded before the first prediction."""
+
+    def predict(
+        self,
+        prompts: Prompts,
+        *,
+        refine: bool = True,
+        local_detail: LocalDetail = "prompted",
+        previous: Prediction | None = None,
+    ) -> Prediction:
+        """Answer one object's prompts."""
+
+    def predict_many(
+        self,
+        prompts: Sequence[Prompts],
+        *,
+        refine: bool = True,
+        local_detail: LocalDetail = "prompted",
+        previous: Sequence[Prediction | None] | None = None,
+    ) -> list[Prediction]:
+        """Answer several objects' prompts in one batch."""
