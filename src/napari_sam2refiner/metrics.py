@@ -1,0 +1,127 @@
+"""The measures by which masks are compared and reported; numpy and scipy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_sam2refiner.errors import InvalidLabelsError
+from napari_sam2refiner.planes.region import Mask, as_mask, bounding_window
+
+RESAMPLES = 2000
+
+
+def iou(mask: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
+    """Return intersection over union of two masks.
+
+    Parameters
+    ----------
+    mask, truth : (Y, X) arrays
+        Nonzero inside.
+
+    Returns
+    -------
+    float
+        0 to 1; 1 where both are empty.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If the shapes differ.
+    """
+    mask, truth = _pair(mask, truth)
+    both = np.count_nonzero(mask & truth)
+    either = np.count_nonzero(mask) + np.count_nonzero(truth) - both
+    return both / either if either else 1.0
+
+
+def boundary(mask: npt.NDArray[Any], dilation_ratio: float = 0.02) -> Mask:
+    """Return the inner band along a mask's outline.
+
+    The band is the mask minus its erosion by a 3 x 3 square, repeated `dilation_ratio` of the plane's diagonal times,
+    at least once; what lies outside the plane counts as outside the mask (Cheng et al., Boundary IoU, CVPR 2021).
+
+    Parameters
+    ----------
+    mask : (Y, X) array
+        Nonzero inside.
+    dilation_ratio : float
+        Width of the band as a share of the plane's diagonal.
+
+    Returns
+    -------
+    (Y, X) bool array
+    """
+    mask = as_mask(mask)
+    band = np.zeros_like(mask)
+    window = bounding_window(mask)
+    if window is None:
+        return band
+    width = max(1, round(dilation_ratio * float(np.hypot(*mask.shape))))
+    inside = mask[window]
+    # n erosions by a 3 x 3 square leave what is further than n from the outside in chessboard distance
+    depth = ndimage.distance_transform_cdt(np.pad(inside, 1), metric="chessboard")[1:-1, 1:-1]
+    band[window] = inside & (depth <= width)
+    return band
+
+
+def boundary_iou(mask: npt.NDArray[Any], truth: npt.NDArray[Any], dilation_ratio: float = 0.02) -> float:
+    """Return intersection over union of the inner bands of two masks; see `boundary` and `iou`."""
+    mask, truth = _pair(mask, truth)
+    return iou(boundary(mask, dilation_ratio), boundary(truth, dilation_ratio))
+
+
+def number_of_clicks(ious: Sequence[float] | npt.NDArray[Any], threshold: float, limit: int = 20) -> int:
+    """Return how many clicks reached a threshold.
+
+    Parameters
+    ----------
+    ious : sequence of float
+        IoU after the first click, the second, and so on.
+    threshold : float
+        IoU to reach.
+    limit : int
+        Clicks that are tried at most, and the answer where the threshold is never reached.
+    """
+    reached = np.flatnonzero(np.asarray(ious[:limit], dtype=float) >= threshold)
+    return int(reached[0]) + 1 if len(reached) else limit
+
+
+def bootstrap_interval(
+    values: Sequence[float] | npt.NDArray[Any], level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Return the bootstrap percentile interval of a mean.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One value for each object, image or click.
+    level : float
+        Share of the resampled means that the interval holds.
+    seed : int
+        The same seed gives the same interval.
+
+    Returns
+    -------
+    (float, float)
+        Lower and upper end; both nan where there are no values.
+    """
+    sample = np.asarray(values, dtype=float)
+    if sample.size == 0:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    means = [sample[rng.integers(0, sample.size, sample.size)].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _pair(mask: npt.NDArray[Any], truth: npt.NDArray[Any]) -> tuple[Mask, Mask]:
+    mask, truth = as_mask(mask), as_mask(truth)
+    if mask.shape != truth.shape:
+        msg = f"the mask has shape {mask.shape} but the truth has {truth.shape}; compare masks of one plane."
+        raise InvalidLabelsError(msg)
+    return mask, truth

@@ -1,0 +1,81 @@
+"""The measures against direct definitions and hand-made cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_sam2refiner.errors import InvalidLabelsError
+from napari_sam2refiner.metrics import bootstrap_interval, boundary, boundary_iou, iou, number_of_clicks
+
+
+def test_iou_counts_shared_pixels() -> None:
+    a, b = np.zeros((2, 4), bool), np.zeros((2, 4), np.uint8)
+    a[0], b[:, 0] = True, 7
+    assert iou(a, b) == pytest.approx(1 / 5)
+    assert iou(a, a) == 1
+    assert iou(a, ~a) == 0
+
+
+def test_iou_of_two_empty_masks_is_one() -> None:
+    empty = np.zeros((3, 3), bool)
+    assert iou(empty, empty) == 1
+    assert boundary_iou(empty, empty) == 1
+
+
+@pytest.mark.parametrize("measure", [iou, boundary_iou])
+def test_other_shapes_are_refused(measure: object) -> None:
+    with pytest.raises(InvalidLabelsError, match=r"\(3, 3\).*\(3, 4\)"):
+        measure(np.ones((3, 3)), np.ones((3, 4)))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("ratio", [0.001, 0.02, 0.1])
+def test_boundary_equals_mask_minus_repeated_erosion(ratio: float) -> None:
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(60, 90)), 5)
+    mask = noise > 0
+    width = max(1, round(ratio * float(np.hypot(60, 90))))
+    eroded = ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=width, border_value=0)
+    np.testing.assert_array_equal(boundary(mask, ratio), mask & ~eroded)
+
+
+def test_boundary_follows_the_border_of_the_plane() -> None:
+    band = boundary(np.ones((10, 10), bool))
+    assert band.sum() == 36
+    assert not boundary(np.zeros((4, 4))).any()
+
+
+def test_boundary_iou_sees_a_wrong_outline_that_iou_forgives() -> None:
+    truth = np.zeros((200, 200), bool)
+    truth[20:180, 20:180] = True
+    mask = np.roll(truth, 3, 1)
+    assert boundary_iou(mask, truth) < iou(mask, truth) - 0.2
+
+
+@pytest.mark.parametrize(
+    ("ious", "threshold", "limit", "clicks"),
+    [
+        ([0.2, 0.9], 0.9, 20, 2),
+        ([0.95, 0.1], 0.9, 20, 1),
+        ([0.1] * 5, 0.9, 20, 20),
+        ([0.1, 0.9], 0.85, 1, 1),
+        ([], 0.5, 20, 20),
+    ],
+)
+def test_number_of_clicks(ious: list[float], threshold: float, limit: int, clicks: int) -> None:
+    assert number_of_clicks(ious, threshold, limit) == clicks
+
+
+def test_bootstrap_interval_holds_the_mean_and_repeats() -> None:
+    values = np.random.default_rng(1).normal(0.8, 0.1, 200)
+    low, high = bootstrap_interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(200), rel=0.15)
+    assert (low, high) == bootstrap_interval(values)
+    wide = bootstrap_interval(values, level=0.99)
+    assert wide[0] < low
+    assert wide[1] > high
+
+
+def test_bootstrap_interval_of_nothing_is_nan() -> None:
+    assert np.isnan(bootstrap_interval([])).all()
