@@ -1,0 +1,52 @@
+# Every target does its own set-up (.venv, Qt's system libraries, a virtual display) and reuses it the next time.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+PACKAGE := napari_sam2refiner
+DISPLAYED := scripts/with-display.sh
+STAMP := .venv/.set-up
+# Further arguments for the program behind a target: make test ARGS="-k prompts -x"
+ARGS ?=
+
+.PHONY: help setup qt demo test lint format screenshots benchmark clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with the package, its extras and the tools
+
+$(STAMP): pyproject.toml uv.lock scripts/setup.sh
+	scripts/setup.sh
+	@touch $@
+
+qt: $(STAMP)
+	@scripts/qt-libraries.sh
+
+demo: $(STAMP) ## segment a real image with the embedded weights, into demo/
+	$(BIN)/napari-sam2refiner demo $(ARGS)
+
+test: qt ## run all tests (on a virtual display where there is none)
+	$(DISPLAYED) $(BIN)/python -m pytest $(ARGS)
+
+lint: qt ## style, types, import directions and the napari manifest
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/npe2 validate --imports napari-sam2refiner
+
+format: $(STAMP) ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: qt ## take the pictures of the README and the docs again
+	$(DISPLAYED) $(BIN)/python scripts/screenshots.py $(ARGS)
+
+benchmark: qt ## measure speed and responsiveness (benchmarks/)
+	$(DISPLAYED) $(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove the set-up, caches and what the demo wrote
+	rm -rf .venv .setup .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist demo
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
