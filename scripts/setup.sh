@@ -52,5 +52,7 @@ uv=$(find_uv) || { install_uv && uv=$(find_uv); } || fail "uv was installed but 
 
 # The system's own Python where it is new enough; otherwise uv fetches one.
 export UV_PYTHON_PREFERENCE=system
+# Institutes sit behind proxies with certificates of their own, which only the system's store knows.
+[ -s /etc/ssl/certs/ca-certificates.crt ] && export UV_SYSTEM_CERTS=true
 unset VIRTUAL_ENV
 "$uv" sync --extra all --extra train --extra dev
