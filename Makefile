@@ -10,7 +10,7 @@ STAMP := .venv/.set-up
 # Further arguments for the program behind a target: make test ARGS="-k prompts -x"
 ARGS ?=
 
-.PHONY: help setup qt demo test lint format screenshots benchmark clean
+.PHONY: help setup qt demo test lint style types directions manifest format screenshots benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +30,19 @@ demo: $(STAMP) ## segment a real image with the embedded weights, into demo/
 test: qt ## run all tests (on a virtual display where there is none)
 	$(DISPLAYED) $(BIN)/python -m pytest $(ARGS)
 
-lint: qt ## style, types, import directions and the napari manifest
+lint: style types directions manifest ## style, types, import directions and the napari manifest
+
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	$(BIN)/mypy
+
+directions: $(STAMP)
 	$(BIN)/lint-imports --no-logo
+
+manifest: qt
 	$(BIN)/npe2 validate --imports napari-sam2refiner
 
 format: $(STAMP) ## mend what ruff can mend
