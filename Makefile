@@ -52,8 +52,10 @@ format: $(STAMP) ## mend what ruff can mend
 screenshots: qt ## take the pictures of the README and the docs again
 	$(DISPLAYED) $(BIN)/python scripts/screenshots.py $(ARGS)
 
-benchmark: qt ## measure speed and responsiveness (benchmarks/)
-	$(DISPLAYED) $(BIN)/python -m benchmarks $(ARGS)
+benchmark: qt ## run each program in benchmarks/
+	@for file in benchmarks/[a-z]*.py; do \
+		echo "=== $$file" && $(DISPLAYED) $(BIN)/python $$file $(ARGS) || exit 1; \
+	done
 
 clean: ## remove the set-up, caches and what the demo wrote
 	rm -rf .venv .setup .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist demo
