@@ -1,0 +1,109 @@
+"""Label images as compressed TIFF files, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_sam2refiner.errors import InvalidLabelsError, ReadError, SaveError
+
+SUFFIXES = (".tif", ".tiff")
+
+
+def save_labels(path: str | os.PathLike[str], labels: npt.NDArray[Any]) -> Path:
+    """Write labels to a compressed TIFF file.
+
+    The file is written beside its place and moved there when it is complete, so that a failure leaves what was there
+    before, and nothing else.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .tif or .tiff; an existing file is replaced.
+    labels : (..., Y, X) integer array
+        Two to five dimensions, no negative labels. Saved in the smallest of uint16, uint32 and uint64 that holds them.
+
+    Returns
+    -------
+    Path
+        Where the labels are now.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If these are no labels.
+    SaveError
+        If the file cannot be written; the message has the file and the reason.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        msg = f"{path} cannot be written: labels are saved as TIFF; end the name in .tif."
+        raise SaveError(msg)
+    labels = _compact(np.asarray(labels))
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        tifffile.imwrite(partial, labels, compression="zlib", photometric="minisblack")
+        os.replace(partial, path)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror or error}; choose another folder or free some space."
+        raise SaveError(msg) from error
+    finally:
+        _remove(partial)
+    return path
+
+
+def load_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """Read labels from a TIFF file.
+
+    Parameters
+    ----------
+    path : path
+        A file of integers, by this package or another.
+
+    Returns
+    -------
+    (..., Y, X) integer array
+
+    Raises
+    ------
+    ReadError
+        If the file is not there or not readable; the message has the file and the reason.
+    InvalidLabelsError
+        If it holds something else than labels.
+    """
+    try:
+        labels: npt.NDArray[Any] = tifffile.imread(path)
+    except Exception as error:  # a damaged file may fail anywhere in the decoder
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        msg = f"{path} cannot be read: {reason}; give a complete TIFF file."
+        raise ReadError(msg) from error
+    if labels.dtype.kind not in "iu":
+        msg = f"{path} holds values of dtype {labels.dtype}; labels are integers."
+        raise InvalidLabelsError(msg)
+    return labels
+
+
+def _compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels in the smallest dtype, uint16 or larger, that holds them."""
+    seen = f"the labels have shape {labels.shape} and dtype {labels.dtype}"
+    if labels.dtype.kind not in "biu" or not 2 <= labels.ndim <= 5 or labels.size == 0:
+        msg = f"{seen}; give integers in two to five dimensions."
+        raise InvalidLabelsError(msg)
+    if labels.min() < 0:
+        msg = f"{seen} and a label {labels.min()}; labels are 0 for background and more for objects."
+        raise InvalidLabelsError(msg)
+    return labels.astype(np.promote_types(np.uint16, np.min_scalar_type(int(labels.max()))), copy=False)
+
+
+def _remove(partial: Path) -> None:
+    """Delete what is left of a file, where it can be; the error that left it there matters more."""
+    try:
+        partial.unlink(missing_ok=True)
+    except OSError:
+        return

@@ -1,0 +1,115 @@
+"""Write masks into a label image, and take them back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sam2refiner.errors import InvalidLabelsError
+from napari_sam2refiner.planes.region import Window, as_mask, bounding_window
+
+Overlap = Literal["keep", "overwrite"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """What one act changed in a label plane; only the region around it is stored.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows and columns of the plane.
+    window : (slice, slice)
+        Rows and columns of the region around the changes; without pixels where there are none.
+    before, after : (H, W) arrays
+        Labels of that region before and after the act.
+    """
+
+    shape: tuple[int, int]
+    window: Window
+    before: npt.NDArray[Any]
+    after: npt.NDArray[Any]
+
+    @property
+    def changed(self) -> int:
+        """How many pixels the act changed."""
+        return int(np.count_nonzero(self.before != self.after))
+
+    def undo(self, labels: npt.NDArray[Any]) -> None:
+        """Put back the labels from before, in place; pixels that were changed otherwise since stay as they are."""
+        self._replace(labels, self.after, self.before)
+
+    def redo(self, labels: npt.NDArray[Any]) -> None:
+        """Repeat the act, in place; pixels that were changed otherwise since stay as they are."""
+        self._replace(labels, self.before, self.after)
+
+    def _replace(self, labels: npt.NDArray[Any], old: npt.NDArray[Any], new: npt.NDArray[Any]) -> None:
+        if labels.shape != self.shape:
+            msg = f"the labels have shape {labels.shape} but the change was made to {self.shape}; use the same plane."
+            raise InvalidLabelsError(msg)
+        region = labels[self.window]
+        np.copyto(region, new, where=(old != new) & (region == old))
+
+
+def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, overlap: Overlap = "keep") -> Patch:
+    """Write an object's mask into a label plane, in place.
+
+    Parameters
+    ----------
+    labels : (Y, X) integer array
+        The plane, or a writable view of one.
+    mask : (Y, X) array
+        Nonzero inside the object.
+    object_id : int
+        Label of the object, 1 or more.
+    overlap : "keep" or "overwrite"
+        Whether pixels of other objects stay theirs or are taken from them.
+
+    Returns
+    -------
+    Patch
+        Undoes and redoes the act.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If the labels cannot be written to, or mask, id or rule do not fit them; nothing is changed then.
+    """
+    mask = as_mask(mask)
+    _check(labels, mask, object_id, overlap)
+    window = bounding_window(mask) or (slice(0, 0), slice(0, 0))
+    before = labels[window].copy()
+    gained = mask[window] if overlap == "overwrite" else mask[window] & (before == 0)
+    after = np.where(gained, labels.dtype.type(object_id), before)
+    labels[window] = after
+    return Patch((labels.shape[0], labels.shape[1]), window, before, after)
+
+
+def next_free_id(labels: npt.NDArray[Any]) -> int:
+    """Return one more than the largest label of an array of any shape, 1 where there is none."""
+    return max(0, int(labels.max())) + 1 if labels.size else 1
+
+
+def _check(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, overlap: str) -> None:
+    if labels.ndim != 2 or labels.dtype.kind not in "iu":
+        msg = f"the labels have shape {labels.shape} and dtype {labels.dtype}; give one (Y, X) plane of integers."
+        raise InvalidLabelsError(msg)
+    if not labels.flags.writeable:
+        msg = f"the labels of shape {labels.shape} are read-only; write to a copy of them."
+        raise InvalidLabelsError(msg)
+    if mask.shape != labels.shape:
+        msg = f"the mask has shape {mask.shape} but the labels have {labels.shape}; they must agree."
+        raise InvalidLabelsError(msg)
+    largest = int(np.iinfo(labels.dtype).max)
+    if not 1 <= object_id <= largest:
+        msg = (
+            f"object id {object_id} does not fit labels of dtype {labels.dtype}, which hold 1 to {largest}; "
+            "choose another id or a larger dtype."
+        )
+        raise InvalidLabelsError(msg)
+    if overlap not in ("keep", "overwrite"):
+        msg = f'the overlap rule is {overlap!r}; choose "keep" or "overwrite".'
+        raise InvalidLabelsError(msg)
