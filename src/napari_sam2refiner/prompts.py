@@ -50,27 +50,10 @@ class Prompts:
         mask: npt.NDArray[Any] | None = None,
     ) -> None:
         coordinates = _rows(points, 2, "points")
-        signs = np.ones(len(coordinates)) if labels is None else np.asarray(labels)
-        if signs.shape != (len(coordinates),):
-            raise InvalidPromptError(
-                f"labels has shape {signs.shape} but there are {len(coordinates)} points; give one label for each point."
-            )
-        if not np.isin(signs, (0, 1)).all():
-            bad = int(np.flatnonzero(~np.isin(signs, (0, 1)))[0])
-            raise InvalidPromptError(f"label {bad} is {signs[bad]!r}; use 1 for a positive point and 0 for a negative one.")
-        corners = _rows(boxes, 4, "boxes")
-        corners = np.concatenate([np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:])], 1)
-        flat = np.flatnonzero((corners[:, 2:] <= corners[:, :2]).any(1))
-        if len(flat):
-            raise InvalidPromptError(
-                f"box {flat[0]} {tuple(corners[flat[0]].tolist())} has no area; draw it around the object."
-            )
-        area = None if mask is None else np.asarray(mask) != 0
-        if area is not None and area.ndim != 2:
-            raise InvalidPromptError(f"the mask has shape {area.shape}; it must be 2-dimensional, of the plane's shape.")
-        if area is not None and not area.any():
-            raise InvalidPromptError("the mask is empty; draw at least one pixel inside the object.")
-        for name, value in (("points", coordinates), ("labels", signs.astype(bool)), ("boxes", corners), ("mask", area)):
+        signs = _signs(labels, len(coordinates))
+        corners = _corners(boxes)
+        area = None if mask is None else _area(mask)
+        for name, value in (("points", coordinates), ("labels", signs), ("boxes", corners), ("mask", area)):
             object.__setattr__(self, name, value)
 
     @property
@@ -97,22 +80,22 @@ class Prompts:
             No positive prompt, a point outside the plane, a box that does not touch it, a mask of another shape.
         """
         if not self.has_positive:
-            raise InvalidPromptError("there is no positive prompt; add a positive point, a box or a mask on the object.")
-        outside = np.flatnonzero(((self.points < -0.5) | (self.points > np.array(shape) - 0.5)).any(1))
+            msg = "there is no positive prompt; add a positive point, a box or a mask on the object."
+            raise InvalidPromptError(msg)
+        end = np.array(shape) - 0.5
+        outside = np.flatnonzero(((self.points < -0.5) | (self.points > end)).any(1))
         if len(outside):
-            raise InvalidPromptError(
-                f"point {outside[0]} at {tuple(self.points[outside[0]].tolist())} lies outside the plane of shape {shape}; "
-                "move it inside."
-            )
-        low, high = np.maximum(self.boxes[:, :2], -0.5), np.minimum(self.boxes[:, 2:], np.array(shape) - 0.5)
-        outside = np.flatnonzero((high <= low).any(1))
+            place = tuple(self.points[outside[0]].tolist())
+            msg = f"point {outside[0]} at {place} lies outside the plane of shape {shape}; move it inside."
+            raise InvalidPromptError(msg)
+        outside = np.flatnonzero((np.minimum(self.boxes[:, 2:], end) <= np.maximum(self.boxes[:, :2], -0.5)).any(1))
         if len(outside):
-            raise InvalidPromptError(
-                f"box {outside[0]} {tuple(self.boxes[outside[0]].tolist())} lies outside the plane of shape {shape}; "
-                "draw it on the image."
-            )
+            box = tuple(self.boxes[outside[0]].tolist())
+            msg = f"box {outside[0]} {box} lies outside the plane of shape {shape}; draw it on the image."
+            raise InvalidPromptError(msg)
         if self.mask is not None and self.mask.shape != tuple(shape):
-            raise InvalidPromptError(f"the mask has shape {self.mask.shape} but the plane has {tuple(shape)}; they must agree.")
+            msg = f"the mask has shape {self.mask.shape} but the plane has {tuple(shape)}; they must agree."
+            raise InvalidPromptError(msg)
 
 
 def _rows(values: Any, width: int, name: str) -> npt.NDArray[np.float64]:
@@ -120,12 +103,51 @@ def _rows(values: Any, width: int, name: str) -> npt.NDArray[np.float64]:
     try:
         rows = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InvalidPromptError(f"{name} {values!r} are not rows of {width} numbers; give one row for each.") from None
+        msg = f"{name} {values!r} are not rows of {width} numbers; give one row for each."
+        raise InvalidPromptError(msg) from None
     if rows.size == 0:
         return np.empty((0, width))
     if rows.ndim != 2 or rows.shape[1] != width:
-        raise InvalidPromptError(f"{name} has shape {rows.shape}; give rows of {width} numbers, (N, {width}).")
+        msg = f"{name} has shape {rows.shape}; give rows of {width} numbers, (N, {width})."
+        raise InvalidPromptError(msg)
     if not np.isfinite(rows).all():
         bad = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
-        raise InvalidPromptError(f"{name} {bad} is {tuple(rows[bad].tolist())}; coordinates must be finite numbers.")
+        msg = f"{name} {bad} is {tuple(rows[bad].tolist())}; coordinates must be finite numbers."
+        raise InvalidPromptError(msg)
     return rows
+
+
+def _signs(labels: Any, count: int) -> npt.NDArray[np.bool_]:
+    """Return point labels as (count,) truth values, all true where there are none given."""
+    signs = np.ones(count) if labels is None else np.asarray(labels)
+    if signs.shape != (count,):
+        msg = f"labels has shape {signs.shape} but there are {count} points; give one label for each point."
+        raise InvalidPromptError(msg)
+    bad = np.flatnonzero(~np.isin(signs, (0, 1)))
+    if len(bad):
+        msg = f"label {bad[0]} is {signs[bad[0]]}; use 1 for a positive point and 0 for a negative one."
+        raise InvalidPromptError(msg)
+    return signs.astype(bool)
+
+
+def _corners(boxes: Any) -> npt.NDArray[np.float64]:
+    """Return boxes as (B, 4) rows of y0, x0, y1, x1 with y0 < y1 and x0 < x1."""
+    rows = _rows(boxes, 4, "boxes")
+    corners = np.concatenate([np.minimum(rows[:, :2], rows[:, 2:]), np.maximum(rows[:, :2], rows[:, 2:])], 1)
+    flat = np.flatnonzero((corners[:, 2:] <= corners[:, :2]).any(1))
+    if len(flat):
+        msg = f"box {flat[0]} {tuple(corners[flat[0]].tolist())} has no area; draw it around the object."
+        raise InvalidPromptError(msg)
+    return corners
+
+
+def _area(mask: Any) -> npt.NDArray[np.bool_]:
+    """Return where a (Y, X) mask is nonzero."""
+    area: npt.NDArray[np.bool_] = np.asarray(mask) != 0
+    if area.ndim != 2:
+        msg = f"the mask has shape {area.shape}; it must be 2-dimensional, of the plane's shape."
+        raise InvalidPromptError(msg)
+    if not area.any():
+        msg = "the mask is empty; draw at least one pixel inside the object."
+        raise InvalidPromptError(msg)
+    return area
