@@ -1,0 +1,37 @@
+"""The real models and sessions; torch takes seconds to import, so it comes in the worker, with the first model."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from napari_sam2refiner.viewer.state import ModelChoice
+from napari_sam2refiner.weights import available
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.sessions.base import PlaneSession
+    from napari_sam2refiner.viewer.segmenter import Tell
+
+
+def list_models() -> tuple[ModelChoice, ...]:
+    """Return the registry's bases."""
+    return tuple(ModelChoice(m.name, m.size, m.on_disk, m.note) for m in available() if m.kind == "base")
+
+
+def load_model(name: str, tell: Tell) -> Any:
+    """Load a model in the thread that will use it; `tell` gets the downloaded share, 0 to 1."""
+    import torch
+
+    from napari_sam2refiner.weights import load_model as load
+
+    # One core is left to the window: with all of them taken, drawing waits for each convolution.
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
+    return load(name, device="auto", progress=lambda done, total: tell(done / max(total, 1)))
+
+
+def make_session(model: Any) -> PlaneSession:
+    """Return a session without an image."""
+    from napari_sam2refiner.sessions.image import ImageSession
+
+    session: PlaneSession = ImageSession(model)
+    return session

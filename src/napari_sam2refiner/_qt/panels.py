@@ -1,0 +1,237 @@
+"""The parts of the dock: they show what they are told, and say what the user did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from magicgui.widgets import ComboBox, create_widget
+from napari.layers import Image
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
+
+FIRST_USE = (
+    "1. Click on an object: its outline appears.",
+    "2. Click what is missing; press N, then click what is too much.",
+    "3. Press K to keep it, and click the next one.",
+)
+
+
+class SourcePanel(QWidget):
+    """Which image, which model."""
+
+    image_chosen = Signal(object)
+    model_chosen = Signal(str)
+    file_asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        combo = create_widget(annotation=Image, options={"tooltip": "The image to segment"})
+        assert isinstance(combo, ComboBox)
+        self._image = combo
+        self._model = QComboBox()
+        self._model.setToolTip("The network; what is not on disk is downloaded once when chosen")
+        for box in (self._image.native, self._model):
+            _let_shrink(box)
+        self._note = _wrapped()
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self._image.native)
+        form.addRow("Model", self._model)
+        form.addRow(self._note)
+        self._image.changed.connect(self.image_chosen.emit)
+        self._model.activated.connect(self._on_model_activated)
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        value: Image | None = self._image.value
+        return value
+
+    def set_image(self, image: Image) -> None:
+        """Choose an image; one that is not listed is left alone."""
+        if image in self._image.choices:
+            self._image.value = image
+
+    def reset_choices(self) -> None:
+        """List the viewer's images anew."""
+        self._image.reset_choices()
+
+    def set_models(self, models: Sequence[ModelChoice], chosen: str | None) -> None:
+        """List the models."""
+        self._model.clear()
+        for model in models:
+            self._model.addItem(model.label, model.name)
+            if model.note:
+                self._model.setItemData(self._model.count() - 1, model.note, Qt.ItemDataRole.ToolTipRole)
+        self._model.addItem("From a file ...", None)
+        self._model.setCurrentIndex(self._model.findData(chosen) if chosen else -1)
+
+    def set_note(self, note: str) -> None:
+        """Say something about the chosen model; nothing takes no room."""
+        self._note.setText(note)
+        self._note.setVisible(bool(note))
+
+    def close_combos(self) -> None:
+        """Let go of the layers."""
+        self._image.changed.disconnect()
+        self._image.choices = ()
+
+    def _on_model_activated(self, index: int) -> None:
+        name = self._model.itemData(index)
+        if name is None:
+            self.file_asked.emit()
+        else:
+            self.model_chosen.emit(name)
+
+
+class PromptPanel(QWidget):
+    """What the next click means, the guesses, keep, undo, redo, clear."""
+
+    polarity_chosen = Signal(bool)  # whether negative
+    box_chosen = Signal()
+    guess_asked = Signal()
+    keep_asked = Signal()
+    undo_asked = Signal()
+    redo_asked = Signal()
+    clear_asked = Signal()
+    overlap_chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.positive = _button("Adds", "Click what belongs to the object [N switches]")
+        self.negative = _button("Removes", "Click what does not belong to it [N switches]; Alt-click does so once")
+        self.box = _button(
+            "Box (Q)", "Drag a box around the object; polygons and ellipses in that layer are rough outlines"
+        )
+        self.guess = _button("Next guess", "One click can mean a part or the whole: show the next guess [G]")
+        self.keep = _button("Keep", "Write the outline into the objects layer and begin the next object [K]")
+        self.undo = _button("Undo (U)", "Undo")
+        self.redo = _button("Redo (⇧U)", "Do again [Shift-U]")
+        self.clear = _button("Clear (W)", "Take away the prompts of this object")
+        self._overlap = QComboBox()
+        self._overlap.setToolTip("Whose a pixel is that already belongs to an object")
+        self._overlap.addItem("Earlier objects keep their pixels", "keep")
+        self._overlap.addItem("The new object takes them", "overwrite")
+        _let_shrink(self._overlap)
+        self._polarity = QButtonGroup(self)
+        for button in (self.positive, self.negative):
+            button.setCheckable(True)
+            self._polarity.addButton(button)
+        self._lay_out()
+        self._connect()
+
+    def set_snapshot(self, snapshot: Snapshot) -> None:
+        """Show what can be done."""
+        (self.negative if snapshot.negative else self.positive).setChecked(True)
+        for button in (self.positive, self.negative, self.box):
+            button.setEnabled(snapshot.can_click)
+        self.guess.setEnabled(snapshot.can_cycle)
+        self.guess.setText(snapshot.cycle)
+        self.keep.setEnabled(snapshot.can_keep)
+        self.keep.setText(snapshot.keep)
+        self.clear.setEnabled(snapshot.can_clear)
+        for button, what, key in ((self.undo, snapshot.undo, "U"), (self.redo, snapshot.redo, "Shift-U")):
+            button.setEnabled(bool(what))
+            button.setToolTip(f"{what} [{key}]" if what else f"nothing [{key}]")
+
+    def set_overlap(self, overlap: Overlap) -> None:
+        """Show whose a shared pixel is."""
+        self._overlap.setCurrentIndex(self._overlap.findData(overlap))
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(QLabel("Next click"), 0, 0)
+        grid.addWidget(self.positive, 0, 1)
+        grid.addWidget(self.negative, 0, 2)
+        grid.addWidget(self.box, 0, 3)
+        grid.addWidget(self.guess, 1, 0, 1, 2)
+        grid.addWidget(self.keep, 1, 2, 1, 2)
+        row = QHBoxLayout()
+        for button in (self.undo, self.redo, self.clear):
+            row.addWidget(button)
+        grid.addLayout(row, 2, 0, 1, 4)
+        grid.addWidget(QLabel("Overlap"), 3, 0)
+        grid.addWidget(self._overlap, 3, 1, 1, 3)
+
+    def _connect(self) -> None:
+        self.positive.clicked.connect(lambda: self.polarity_chosen.emit(False))
+        self.negative.clicked.connect(lambda: self.polarity_chosen.emit(True))
+        self.box.clicked.connect(self.box_chosen)
+        self.guess.clicked.connect(self.guess_asked)
+        self.keep.clicked.connect(self.keep_asked)
+        self.undo.clicked.connect(self.undo_asked)
+        self.redo.clicked.connect(self.redo_asked)
+        self.clear.clicked.connect(self.clear_asked)
+        self._overlap.activated.connect(lambda index: self.overlap_chosen.emit(self._overlap.itemData(index)))
+
+
+class StatusPanel(QWidget):
+    """What happens, and what to do next."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bar = QProgressBar()
+        self._bar.setRange(0, 0)
+        self._bar.setTextVisible(False)
+        self._bar.setFixedHeight(4)
+        # A bar that comes and goes must not push the text up and down.
+        policy = self._bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self._bar.setSizePolicy(policy)
+        self.status, self.hint = _wrapped(), _wrapped()
+        font = self.status.font()
+        font.setBold(True)
+        self.status.setFont(font)
+        first_use = _wrapped("\n".join(FIRST_USE))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self._bar, self.status, self.hint, first_use):
+            column.addWidget(widget)
+
+    def set_snapshot(self, snapshot: Snapshot) -> None:
+        """Show what happens."""
+        self._bar.setVisible(snapshot.busy)
+        self.status.setText(snapshot.status)
+        self.hint.setText(snapshot.hint)
+
+
+def _button(text: str, tooltip: str) -> QPushButton:
+    """Return a button that leaves the keyboard to the image, whose keys do the same."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 12)
+    return button
+
+
+def _wrapped(text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
+def _let_shrink(box: QComboBox) -> None:
+    """Let long names be cut rather than widen the dock."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

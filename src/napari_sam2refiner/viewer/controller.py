@@ -1,0 +1,580 @@
+"""Turns what the user does into requests, previews, labels and undoable acts; no Qt, napari or torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
+from napari_sam2refiner.viewer.history import Act, History
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, PlaneSource, Request, Segmenter
+from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap
+
+if TYPE_CHECKING:
+    from psygnal import SignalInstance
+
+    from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.sessions.base import Prediction
+
+Submit = Callable[[Job, Callable[[Outcome], None]], None]
+
+
+class Written(Protocol):
+    """A mask that was written into the result layer."""
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels took the object's id."""
+
+    def undo(self) -> None:
+        """Take the mask out again, but nothing that the user painted since."""
+
+    def redo(self) -> None:
+        """Write it again."""
+
+
+class Canvas(Protocol):
+    """The layers of one image, and where the user is in it. Plane coordinates are (y, x) pixels."""
+
+    marks_changed: SignalInstance
+    plane_changed: SignalInstance
+    image_changed: SignalInstance
+    image_renamed: SignalInstance
+    image_removed: SignalInstance
+    layer_lost: SignalInstance
+
+    @property
+    def exists(self) -> bool:
+        """Whether the image is still in the viewer."""
+
+    @property
+    def key(self) -> Hashable:
+        """Which image this is, whatever its name."""
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+
+    @property
+    def source(self) -> PlaneSource:
+        """Where its planes come from."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why this view cannot be clicked; empty when it can."""
+
+    @property
+    def plane(self) -> PlaneIndex:
+        """The plane that is shown."""
+
+    def attach(self) -> None:
+        """Put the layers into the viewer."""
+
+    def detach(self) -> None:
+        """Take them out, all but the result; they keep what they hold."""
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        """Show a plane."""
+
+    def start_clicking(self) -> None:
+        """Make the next click on the image a point."""
+
+    def start_boxing(self) -> None:
+        """Make the next drag on the image a box."""
+
+    def set_polarity(self, positive: bool, object_id: int) -> None:
+        """Say what the next point is."""
+
+    def read_marks(self, plane: PlaneIndex) -> Marks:
+        """Return what is marked on a plane."""
+
+    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
+        """Replace what is marked on a plane."""
+
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
+        """Show a mask on a plane, or none."""
+
+    def bring_back(self, layer: Any) -> None:
+        """Put a deleted result layer into the viewer again."""
+
+    def take_away(self, layer: Any) -> None:
+        """Take a result layer out of the viewer."""
+
+    def next_id(self) -> int:
+        """Return the next free id of the result layer."""
+
+    def write_mask(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap) -> Written:
+        """Write a mask into the result layer."""
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """What is in hand on one image: the draft of each plane, and what can be undone."""
+
+    canvas: Canvas
+    drafts: dict[PlaneIndex, Draft] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+
+    def draft(self, plane: PlaneIndex) -> Draft:
+        """Return the draft of a plane; an empty one where nothing is marked."""
+        return self.drafts.setdefault(plane, Draft())
+
+
+class Controller:
+    """Keeps the state, the layers and the worker in step.
+
+    Each request carries a generation; an answer to any but the newest is dropped. So a job whose image was removed,
+    whose plane was left or whose prompts have changed ends without a trace::
+
+        IDLE --click--> ANSWERING --answer--> IDLE (preview)
+                        ANSWERING --click, slider, image gone--> generation + 1: the old answer is dropped
+
+    Parameters
+    ----------
+    state : DockState
+    segmenter : Segmenter
+        Touched by the worker alone, through jobs.
+    submit : callable
+        Takes a job and what to call with its outcome, on the thread that runs this controller.
+    make_canvas : callable
+        Image -> its canvas.
+    report : callable
+        Takes one sentence about what went wrong.
+    """
+
+    def __init__(
+        self,
+        state: DockState,
+        segmenter: Segmenter,
+        submit: Submit,
+        make_canvas: Callable[[Any], Canvas],
+        report: Callable[[str], None],
+    ) -> None:
+        self.state = state
+        self._segmenter = segmenter
+        self._submit = submit
+        self._make_canvas = make_canvas
+        self._report = report
+        self._works: dict[Hashable, _Work] = {}
+        self._work: _Work | None = None
+        self._image: Any = None
+        self._answers = Answers()
+        self._asked: Draft | None = None
+        self._generation = 0
+        self._loads = 0
+        self._closed = False
+
+    # -- what the user chooses -------------------------------------------------------------------------------------
+
+    def set_models(self, models: tuple[ModelChoice, ...]) -> None:
+        """Take the list of models; what is chosen stays chosen."""
+        self.state.models = models
+
+    def choose_file(self, path: str) -> None:
+        """Load a model from the user's own file, listed from now on."""
+        if path not in [model.name for model in self.state.models]:
+            self.state.models = (*self.state.models, ModelChoice(path, 0, True, f"from {path}"))
+        self.choose_model(path)
+
+    def choose_model(self, name: str | None) -> None:
+        """Load a model, off this thread. The newest choice wins."""
+        if self._closed or name == self.state.model:
+            return
+        self._drop_answers()
+        self._answers.clear()
+        self._loads += 1
+        self.state.model = name
+        self.state.loading, self.state.loaded = name is not None, None
+        self._say("")
+        if name is None:
+            return
+        job = Job("load", partial(self._segmenter.load, name), partial(self._on_load_progressed, self._loads))
+        self._submit(job, partial(self._on_model_loaded, self._loads, name))
+
+    def choose_image(self, image: Any) -> None:
+        """Work on another image; what is in hand on this one waits. None: on no image."""
+        if self._closed or image is self._image:
+            return
+        self._leave()
+        self._image = image
+        if image is not None:
+            self._enter(image)
+        self._show()
+
+    def set_overlap(self, overlap: Overlap) -> None:
+        """Choose whose a pixel is that already belongs to an object."""
+        self.state.overlap = overlap
+
+    def set_negative(self, negative: bool) -> None:
+        """Choose what the next click says."""
+        self.state.negative = negative
+        if self._work is not None:
+            self._work.canvas.set_polarity(not negative, self.state.next_id)
+
+    # -- what the user does ----------------------------------------------------------------------------------------
+
+    def toggle_negative(self) -> None:
+        """Let the next click say the opposite, and be a click."""
+        self.set_negative(not self.state.negative)
+        self.start_clicking()
+
+    def start_clicking(self) -> None:
+        """Make the next click on the image a point."""
+        if self._work is not None:
+            self._work.canvas.start_clicking()
+            self._show()
+
+    def start_boxing(self) -> None:
+        """Make the next drag on the image a box."""
+        if self._work is not None:
+            self._work.canvas.start_boxing()
+            self._show()
+
+    def next_candidate(self) -> None:
+        """Show the next mask that the first prompt may mean."""
+        answered = self._answered()
+        if self._work is None or answered is None or len(answered.prediction.candidates) < 2:
+            return
+        plane = self._work.canvas.plane
+        before = self._work.draft(plane)
+        choice = (before.choice + 1) % len(answered.prediction.candidates)
+        after = Draft(before.marks, choice, before)
+        self._answers.put(after, Answered(answered.prediction.choose(choice), answered.seconds))
+        self._change_draft(f"guess {choice + 1}", plane, before, after)
+        self._show()
+
+    def commit(self) -> None:
+        """Write the preview into the result layer as the next free id, and begin the next object."""
+        answered = self._answered()
+        if self._work is None or answered is None or self.state.answering:
+            return
+        canvas, plane = self._work.canvas, self._work.canvas.plane
+        object_id = canvas.next_id()
+        try:
+            written = canvas.write_mask(plane, answered.prediction.mask, object_id, self.state.overlap)
+        except Exception as error:  # whatever a layer raises, the draft must survive
+            self._report(f"The object cannot be written: {error}")
+            return
+        if written.pixels == 0:
+            self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
+            return
+        before, after = self._work.draft(plane), Draft()
+        work = self._work
+
+        def undo() -> None:
+            written.undo()
+            self._restore(work, plane, before)
+
+        def redo() -> None:
+            written.redo()
+            self._restore(work, plane, after)
+
+        self._restore(work, plane, after)
+        work.history.add(Act(f"object {object_id}", undo, redo))
+        self.state.negative = False
+        self._say(f"Object {object_id} kept: {written.pixels:,} pixels.")
+
+    def clear(self) -> None:
+        """Take away the prompts of the object at hand, on this plane."""
+        if self._work is None:
+            return
+        plane = self._work.canvas.plane
+        before = self._work.draft(plane)
+        if before.marks:
+            self._drop_answers()
+            self._change_draft("clearing", plane, before, Draft())
+            self._restore(self._work, plane, self._work.draft(plane))
+            self._say("")
+
+    def undo(self) -> None:
+        """Undo the newest act on this image."""
+        if self._work is not None:
+            self._drop_answers()
+            what = self._work.history.undo()
+            self._ask()
+            self._say(f"Undone: {what}." if what else "There is nothing to undo.")
+
+    def redo(self) -> None:
+        """Do again what was undone last on this image."""
+        if self._work is not None:
+            self._drop_answers()
+            what = self._work.history.redo()
+            self._ask()
+            self._say(f"Done again: {what}." if what else "There is nothing to redo.")
+
+    def close(self) -> None:
+        """Let go of every image; may be called again."""
+        if self._closed:
+            return
+        self._leave()
+        self._closed = True
+        self._drop_answers()
+        self._works.clear()
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def _on_marks_changed(self) -> None:
+        """A prompt was added, moved or deleted."""
+        assert self._work is not None
+        plane = self._work.canvas.plane
+        before, marks = self._work.draft(plane), self._work.canvas.read_marks(plane)
+        if marks == before.marks:
+            return
+        after = Draft(marks, 0, before)
+        self._drop_answers()
+        self._change_draft(_difference(before.marks, marks), plane, before, after)
+        self._ask()
+        self._say("")
+
+    def _on_plane_changed(self) -> None:
+        """A slider moved, or axes were rolled: the object of that plane is at hand now."""
+        assert self._work is not None
+        self._drop_answers()
+        self._look()
+        self._say("")
+
+    def _on_image_changed(self, reshaped: bool) -> None:
+        """The pixels are others now: what was seen is void, and where the shape is another, so are the prompts."""
+        self._drop_answers()
+        self._answers.clear()
+        if not reshaped:
+            self._look()
+            self._say("The image has changed.")
+            return
+        image, self._image = self._image, None
+        self._discard("")
+        self.choose_image(image)
+        self._say("The image has another shape now, so its prompts were cleared and a running job was stopped.")
+
+    def _on_image_renamed(self, name: str) -> None:
+        self.state.image = name
+
+    def _on_image_removed(self) -> None:
+        """The image is gone: whatever was being worked out for it is dropped."""
+        was_busy = self.state.answering
+        name = self.state.image
+        self._image = None
+        self._discard(f"{name} was removed" + (", so its work was stopped." if was_busy else "."))
+
+    def _on_layer_lost(self, role: str, layer: Any) -> None:
+        """The user deleted one of the layers; undo brings back what was in it."""
+        assert self._work is not None
+        if role == "result":
+            canvas = self._work.canvas
+            self._work.history.add(
+                Act("deleting the result", partial(canvas.bring_back, layer), partial(canvas.take_away, layer))
+            )
+        self._on_marks_changed()
+        self._say(f"The {role} layer was deleted; undo brings its contents back.")
+
+    def _on_load_progressed(self, load: int, share: float) -> None:
+        if load == self._loads and not self._closed:
+            self.state.loaded = share
+
+    def _on_model_loaded(self, load: int, name: str, outcome: Outcome) -> None:
+        if load != self._loads or self._closed:
+            return
+        self.state.loading, self.state.loaded = False, None
+        if outcome.error:
+            self.state.model = None
+            self._fail(f"{name} cannot be loaded: {outcome.error}")
+            return
+        self.state.models = tuple(
+            ModelChoice(model.name, model.size, True, model.note) if model.name == name else model
+            for model in self.state.models
+        )
+        if not self.state.answering:  # a click made while loading has been waiting behind it
+            self._look()
+        self._say(f"{name} is ready.")
+
+    def _on_prepared(self, generation: int, outcome: Outcome) -> None:
+        if generation != self._generation or self._closed:
+            return
+        self.state.encoding = False
+        if outcome.error:
+            self._fail(outcome.error)
+
+    def _on_answered(self, generation: int, draft: Draft, outcome: Outcome) -> None:
+        if generation != self._generation or self._closed:
+            return
+        self.state.answering = self.state.encoding = False
+        if outcome.error:
+            self._fail(outcome.error)
+        else:
+            self._answers.put(draft, outcome.value)
+            self.state.news = ""
+        self._show()
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Answer the draft at hand, or get ready for its first prompt."""
+        if self._work is not None and self._work.draft(self._work.canvas.plane).marks.is_positive:
+            self._ask()
+        else:
+            self._prepare()
+
+    def _ask(self) -> None:
+        """Ask for a mask of the draft at hand, unless there is one or nothing says where the object is."""
+        if self._work is None or self.state.model is None or self._work.canvas.obstacle:
+            return
+        canvas = self._work.canvas
+        draft = self._work.draft(canvas.plane)
+        is_asked = self.state.answering and self._asked is draft
+        if is_asked or not draft.marks.is_positive or self._answers.get(draft) is not None:
+            return
+        generation = self._new_generation()
+        self._asked = draft
+        self.state.answering = True
+        request = Request(canvas.source, canvas.plane, draft.marks, self._answers.previous(draft))
+        self._submit(
+            Job("answer", partial(self._segmenter.answer, request)), partial(self._on_answered, generation, draft)
+        )
+
+    def _prepare(self) -> None:
+        """Have the plane that is shown looked at before the first click."""
+        if self._work is None or self.state.model is None or self.state.loading or self._work.canvas.obstacle:
+            return
+        generation = self._new_generation()
+        self.state.encoding = True
+        request = Request(self._work.canvas.source, self._work.canvas.plane)
+        self._submit(Job("prepare", partial(self._segmenter.prepare, request)), partial(self._on_prepared, generation))
+
+    def _new_generation(self) -> int:
+        self._generation += 1
+        return self._generation
+
+    def _drop_answers(self) -> None:
+        """Let whatever is being worked out be for nothing."""
+        self._new_generation()
+        self.state.answering = self.state.encoding = False
+
+    # -- drafts, layers, state -------------------------------------------------------------------------------------
+
+    def _answered(self) -> Answered | None:
+        """Return the answer to the draft at hand."""
+        if self._work is None:
+            return None
+        return self._answers.get(self._work.draft(self._work.canvas.plane))
+
+    def _change_draft(self, what: str, plane: PlaneIndex, before: Draft, after: Draft) -> None:
+        """Take a new draft, undoably."""
+        assert self._work is not None
+        work = self._work
+        work.drafts[plane] = after
+        work.history.add(
+            Act(what, partial(self._restore, work, plane, before), partial(self._restore, work, plane, after))
+        )
+
+    def _restore(self, work: _Work, plane: PlaneIndex, draft: Draft) -> None:
+        """Put a draft back, and go where it can be seen."""
+        work.drafts[plane] = draft
+        work.canvas.write_marks(plane, draft.marks)
+        work.canvas.go_to(plane)
+
+    def _show(self) -> None:
+        """Bring state and preview into line with the draft at hand."""
+        state, work = self.state, self._work
+        if work is None:
+            state.image, state.obstacle, state.undo, state.redo = None, "", "", ""
+            self._show_marks(Marks())
+            self._show_prediction(None, None, 0)
+            return
+        canvas = work.canvas
+        draft, answered = work.draft(canvas.plane), self._answered()
+        state.image, state.obstacle = canvas.name, canvas.obstacle
+        state.undo, state.redo = work.history.next_undo, work.history.next_redo
+        state.next_id = canvas.next_id()
+        self._show_marks(draft.marks)
+        prediction = None if answered is None else answered.prediction
+        self._show_prediction(prediction, None if answered is None else answered.seconds, draft.choice)
+        canvas.set_polarity(not state.negative, state.next_id)
+        # While a corrected mask is worked out the one before stays on screen: a flicker would say that it is lost.
+        if not (state.answering and draft.marks.is_positive):
+            canvas.show_preview(canvas.plane, None if prediction is None else prediction.mask)
+
+    def _show_marks(self, marks: Marks) -> None:
+        positives = sum(positive for _, _, positive in marks.points)
+        self.state.positives, self.state.negatives = positives, len(marks.points) - positives
+        self.state.boxes, self.state.areas = len(marks.boxes), len(marks.areas)
+
+    def _show_prediction(self, prediction: Prediction | None, seconds: float | None, choice: int) -> None:
+        state = self.state
+        state.candidates = 0 if prediction is None else max(1, len(prediction.candidates))
+        state.candidate = choice
+        state.score = None if prediction is None else float(prediction.score)
+        state.seconds = seconds
+        state.pixels = 0 if prediction is None else int(np.count_nonzero(prediction.mask))
+
+    def _say(self, news: str) -> None:
+        self.state.news = news
+        self._show()
+
+    def _fail(self, error: str) -> None:
+        self.state.news = error
+        self._report(error)
+
+    # -- images ----------------------------------------------------------------------------------------------------
+
+    def _enter(self, image: Any) -> None:
+        """Take up the work on an image, new or as it was left."""
+        self._works = {key: work for key, work in self._works.items() if work.canvas.exists}
+        canvas = self._make_canvas(image)
+        known = self._works.get(canvas.key)
+        self._work = known if known is not None else _Work(canvas)
+        self._works[canvas.key] = self._work
+        canvas = self._work.canvas
+        for signal, slot in self._connections(canvas):
+            signal.connect(slot)
+        canvas.attach()
+        self.state.news = ""
+        self._prepare()
+
+    def _leave(self) -> None:
+        """Let the work on the image at hand wait."""
+        if self._work is None:
+            return
+        self._drop_answers()
+        canvas = self._work.canvas
+        for signal, slot in self._connections(canvas):
+            signal.disconnect(slot, missing_ok=True)
+        canvas.detach()
+        self._work = None
+
+    def _discard(self, news: str) -> None:
+        """Forget the work on the image at hand; its result layer stays."""
+        if self._work is not None:
+            key = self._work.canvas.key
+            self._leave()
+            self._works.pop(key, None)
+        self._say(news)
+
+    def _connections(self, canvas: Canvas) -> list[tuple[SignalInstance, Callable[..., None]]]:
+        return [
+            (canvas.marks_changed, self._on_marks_changed),
+            (canvas.plane_changed, self._on_plane_changed),
+            (canvas.image_changed, self._on_image_changed),
+            (canvas.image_renamed, self._on_image_renamed),
+            (canvas.image_removed, self._on_image_removed),
+            (canvas.layer_lost, self._on_layer_lost),
+        ]
+
+
+def _difference(before: Marks, after: Marks) -> str:
+    """Name what the user did to the marks."""
+    added = [point for point in after.points if point not in before.points]
+    if len(after.points) > len(before.points):
+        return "positive point" if added and added[-1][2] else "negative point"
+    if len(after.points) < len(before.points):
+        return "deleting a point"
+    if added:
+        return "moving a point"
+    if len(after.regions) > len(before.regions):
+        new = [region for region in after.regions if region not in before.regions]
+        return "box" if new and new[-1].kind == "rectangle" else "outline"
+    return "deleting a shape" if len(after.regions) < len(before.regions) else "moving a shape"

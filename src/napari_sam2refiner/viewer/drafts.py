@@ -1,0 +1,160 @@
+"""What the user has marked for the object at hand, on one plane of an image; numpy only."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+from skimage.draw import polygon2mask
+
+from napari_sam2refiner.prompts import Prompts
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.sessions.base import Prediction
+
+RegionKind = Literal["rectangle", "ellipse", "polygon"]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A shape that the user drew: `corners` in plane pixels; an ellipse by the four corners around it."""
+
+    kind: RegionKind
+    corners: tuple[tuple[float, float], ...]
+
+    def mask(self, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Return the (Y, X) pixels inside."""
+        corners = np.array(self.corners)
+        if self.kind == "ellipse":
+            angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)[:, None]
+            down, across = (corners[3] - corners[0]) / 2, (corners[1] - corners[0]) / 2
+            corners = corners.mean(0) + np.cos(angle) * down + np.sin(angle) * across
+        inside: npt.NDArray[np.bool_] = polygon2mask(shape, corners)  # type: ignore[no-untyped-call]
+        return inside
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1) around the corners."""
+        corners = np.array(self.corners)
+        y0, x0 = corners.min(0).tolist()
+        y1, x1 = corners.max(0).tolist()
+        return y0, x0, y1, x1
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Every prompt of one object, in plane pixels.
+
+    Attributes
+    ----------
+    points : tuple of (y, x, positive)
+    regions : tuple of Region
+        Rectangles are boxes; polygons and ellipses are parts of one rough mask.
+    """
+
+    points: tuple[tuple[float, float, bool], ...] = ()
+    regions: tuple[Region, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.points or self.regions)
+
+    @property
+    def boxes(self) -> tuple[Region, ...]:
+        """The regions that are boxes."""
+        return tuple(region for region in self.regions if region.kind == "rectangle")
+
+    @property
+    def areas(self) -> tuple[Region, ...]:
+        """The regions that make the rough mask."""
+        return tuple(region for region in self.regions if region.kind != "rectangle")
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether anything says where the object is."""
+        return bool(self.regions) or any(positive for _, _, positive in self.points)
+
+    def extends(self, other: Marks) -> bool:
+        """Return whether every mark of `other` is here too, and more."""
+        return self != other and set(other.points) <= set(self.points) and set(other.regions) <= set(self.regions)
+
+    def prompts(self, shape: tuple[int, int]) -> Prompts:
+        """Return the prompts for a session; shape is the plane's."""
+        areas = [region.mask(shape) for region in self.areas]
+        return Prompts(
+            points=[(y, x) for y, x, _ in self.points],
+            labels=[int(positive) for _, _, positive in self.points],
+            boxes=[region.box for region in self.boxes],
+            mask=np.logical_or.reduce(areas) if areas else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """One state of the object at hand. Each change makes a new draft whose parent is the one before.
+
+    Attributes
+    ----------
+    marks : Marks
+    choice : int
+        Which candidate is shown.
+    parent : Draft or None
+        What it was made from; None for an object that begins.
+    """
+
+    marks: Marks = field(default_factory=Marks)
+    choice: int = 0
+    parent: Draft | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A prediction and the seconds it took."""
+
+    prediction: Prediction
+    seconds: float
+
+
+class Answers:
+    """The newest answers by draft; older ones are forgotten, since a full plane of logits is large.
+
+    Parameters
+    ----------
+    limit : int
+        How many are kept.
+    """
+
+    def __init__(self, limit: int = 12) -> None:
+        self._limit = limit
+        self._by_draft: OrderedDict[Draft, Answered] = OrderedDict()
+
+    def put(self, draft: Draft, answered: Answered) -> None:
+        """Remember the answer to a draft."""
+        self._by_draft[draft] = answered
+        self._by_draft.move_to_end(draft)
+        while len(self._by_draft) > self._limit:
+            self._by_draft.popitem(last=False)
+
+    def get(self, draft: Draft) -> Answered | None:
+        """Return the answer to this very draft."""
+        return self._by_draft.get(draft)
+
+    def previous(self, draft: Draft) -> Prediction | None:
+        """Return the latest answer that the draft corrects.
+
+        A mask made under a prompt that is gone would hold that prompt's wish, so only ancestors count whose marks are
+        all still there.
+        """
+        ancestor = draft.parent
+        while ancestor is not None:
+            answered = self._by_draft.get(ancestor)
+            if answered is not None and draft.marks.extends(ancestor.marks):
+                return answered.prediction
+            ancestor = ancestor.parent
+        return None
+
+    def clear(self) -> None:
+        """Forget all, as when another model answers from now on."""
+        self._by_draft.clear()

@@ -1,0 +1,596 @@
+"""The layers that the dock makes for one image; the one file that reads and writes napari layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Layer, Points, Shapes
+from psygnal import Signal
+
+from napari_sam2refiner.errors import InvalidLabelsError
+from napari_sam2refiner.labels.write import Overlap, Patch, next_free_id, write
+from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
+from napari_sam2refiner.viewer.drafts import Marks, Region, RegionKind
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+METADATA_KEY = "napari_sam2refiner"
+Role = Literal["prompts", "regions", "preview", "result"]
+TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+POLARITY_COLORS = {"positive": "#22dd55", "negative": "#ff3366"}
+POLARITY_SYMBOLS = {"positive": "disc", "negative": "x"}  # to be told apart without colours too
+FILL, OUTLINE = 1, 2
+PREVIEW_COLORS = {None: "transparent", 0: "transparent", FILL: (1.0, 0.85, 0.1, 0.3), OUTLINE: (1.0, 0.85, 0.1, 1.0)}
+LARGEST_SCAN = 2**26  # labels that are looked through for the largest id within some tens of milliseconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArraySource:
+    """Planes of an array; a new source for each change of the pixels."""
+
+    array: Any
+
+    @property
+    def key(self) -> Hashable:
+        """The source itself."""
+        return self
+
+    def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
+        """Return a plane; of a lazy array nothing else is computed."""
+        return plane.get(self.array)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenMask:
+    """A mask in a result layer; goes on meaning that layer when it is renamed or removed."""
+
+    layer: Labels
+    plane: PlaneIndex
+    patch: Patch
+    on_change: Callable[[], None]
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels took the object's id."""
+        return self.patch.changed
+
+    def undo(self) -> None:
+        """Take the mask out again; what was painted over it since stays."""
+        self._apply(self.patch.undo)
+
+    def redo(self) -> None:
+        """Write it again; what was painted there since stays."""
+        self._apply(self.patch.redo)
+
+    def _apply(self, change: Callable[[npt.NDArray[Any]], None]) -> None:
+        with suppress(InvalidLabelsError, IndexError):  # the layer holds other labels now, which are not ours to change
+            change(self.plane.get(self.layer.data))
+        self.layer.refresh()
+        self.on_change()
+
+
+class ImageLayers:
+    """Prompts, regions, preview and result of one image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+    defer : callable
+        Calls its argument once the event at hand is dealt with: napari removes several layers in one loop, which must
+        not be changed from inside.
+
+    Signals
+    -------
+    marks_changed : a prompt was added, moved or deleted
+    plane_changed : another plane is shown
+    image_changed(reshaped) : other pixels
+    image_renamed(name), image_removed
+    layer_lost(role, layer) : the user deleted one of the layers
+    """
+
+    marks_changed = Signal()
+    plane_changed = Signal()
+    image_changed = Signal(bool)
+    image_renamed = Signal(str)
+    image_removed = Signal()
+    layer_lost = Signal(str, object)
+
+    def __init__(self, viewer: ViewerModel, image: Image, defer: Callable[[Callable[[], None]], None]) -> None:
+        self._viewer = viewer
+        self._image = image
+        self._defer = defer
+        self._layers: dict[Role, Layer] = {}
+        self._shape = self._plain_shape()
+        self._source = ArraySource(self._array())
+        self._view: tuple[PlaneIndex, str] = (self.plane, self.obstacle)
+        self._positive = True
+        self._object_id = 1
+        self._is_flipped = False
+        self._is_quiet = False
+        self._is_attached = False
+        self._drawn: set[PlaneIndex] = set()
+        self._largest_id = 0
+        self._is_repainted = True
+
+    # -- the image and where the user is in it ---------------------------------------------------------------------
+
+    @property
+    def key(self) -> Hashable:
+        """Which image this is, whatever its name."""
+        key: Hashable = self._image.unique_id
+        return key
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return str(self._image.name)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the image is still in the viewer."""
+        return self._image in self._viewer.layers
+
+    @property
+    def source(self) -> ArraySource:
+        """Where its planes come from."""
+        return self._source
+
+    @property
+    def obstacle(self) -> str:
+        """Why this view cannot be clicked, with the remedy; empty when it can."""
+        if self._image.ndim > MOST_DIMENSIONS:
+            return f"This image has {self._image.ndim} dimensions; split it to at most {MOST_DIMENSIONS}."
+        if self._viewer.dims.ndisplay != 2:
+            return "Switch to the 2D view (the cube button below the layer list) to click."
+        if self._displayed() is None:
+            return "This view does not show a plane of the image; roll its axes back to click."
+        steps = self._steps()
+        others = [axis for axis in range(self._image.ndim) if axis not in self._axes()]
+        if any(not 0 <= steps[axis] < self._shape[axis] for axis in others):
+            return "The slider has left this image; move it back to click."
+        return ""
+
+    @property
+    def plane(self) -> PlaneIndex:
+        """The plane that is shown, or the nearest."""
+        axes = self._axes()
+        steps = self._steps()
+        inside = tuple(
+            0 if axis in axes else min(max(steps[axis], 0), self._shape[axis] - 1) for axis in range(self._image.ndim)
+        )
+        return PlaneIndex((*inside, 0), axes, self._image.ndim) if self._image.rgb else PlaneIndex(inside, axes)
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        """Show a plane."""
+        if plane == self.plane or not self.exists:
+            return
+        dims, ndim = self._viewer.dims, self._image.ndim
+        lead = dims.ndim - ndim
+        if plane.displayed != self._axes():
+            others = [axis for axis in dims.order if axis - lead not in plane.displayed]
+            dims.order = (*others, *(axis + lead for axis in plane.displayed))
+        point = self._image.world_to_data(dims.point)
+        for axis in range(ndim):
+            if axis not in plane.displayed:
+                point[axis] = plane.steps[axis]
+        world = self._image.data_to_world(point)
+        for axis in range(ndim):
+            if axis not in plane.displayed:
+                dims.set_point(axis + lead, world[axis])
+
+    def _array(self) -> Any:
+        return self._image.data[0] if self._image.multiscale else self._image.data
+
+    def _plain_shape(self) -> tuple[int, ...]:
+        """Return the shape without the colours."""
+        return tuple(self._array().shape[: self._image.ndim])
+
+    def _displayed(self) -> tuple[int, int] | None:
+        lead = self._viewer.dims.ndim - self._image.ndim
+        axes = tuple(axis - lead for axis in self._viewer.dims.displayed[-2:])
+        return cast("tuple[int, int]", axes) if len(axes) == 2 and min(axes) >= 0 else None
+
+    def _axes(self) -> tuple[int, int]:
+        return self._displayed() or (self._image.ndim - 2, self._image.ndim - 1)
+
+    def _steps(self) -> list[int]:
+        return [round(float(step)) for step in self._image.world_to_data(self._viewer.dims.point)]
+
+    # -- being in the viewer ---------------------------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Put the layers into the viewer; the next click is a point."""
+        if self._is_attached:
+            return
+        self._is_attached = True
+        for events, slot in self._connections():
+            events.connect(slot)
+        for role in ("preview", "regions", "prompts"):
+            self._layer(role)
+        self._view = (self.plane, self.obstacle)
+        self.start_clicking()
+
+    def detach(self) -> None:
+        """Take the layers out of the viewer, all but the result; they keep what they hold."""
+        if not self._is_attached:
+            return
+        self._is_attached = False
+        for events, slot in self._connections():
+            events.disconnect(slot)
+        for role in ("prompts", "regions", "preview"):
+            layer = self._layers.get(role)
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def _connections(self) -> list[tuple[Any, Callable[..., None]]]:
+        image = self._image.events
+        copied = [getattr(image, name) for name in TRANSFORMS if hasattr(image, name)]
+        return [
+            (self._viewer.layers.events.removed, self._on_layers_removed),
+            (self._viewer.dims.events, self._on_dims_changed),
+            (image.data, self._on_image_data),
+            (image.name, self._on_image_name),
+            *((event, self._on_image_transform) for event in copied),
+        ]
+
+    def start_clicking(self) -> None:
+        """Make the next click on the image a point."""
+        self._activate("prompts", "add")
+
+    def start_boxing(self) -> None:
+        """Make the next drag on the image a box."""
+        self._activate("regions", "add_rectangle")
+
+    def _activate(self, role: Role, mode: str) -> None:
+        layer = cast("Points | Shapes", self._layer(role))
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+        layer.mode = mode
+
+    # -- prompts ---------------------------------------------------------------------------------------------------
+
+    def set_polarity(self, positive: bool, object_id: int) -> None:
+        """Say what the next point is."""
+        self._positive, self._object_id = positive, object_id
+        points = self._layers.get("prompts")
+        if points is not None:
+            with self._quiet():
+                points.feature_defaults = self._feature_defaults()
+
+    def read_marks(self, plane: PlaneIndex) -> Marks:
+        """Return what is marked on a plane."""
+        return Marks(tuple(self._read_points(plane)), tuple(region for _, region in self._read_regions(plane)))
+
+    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
+        """Replace what is marked on a plane."""
+        if marks != self.read_marks(plane):
+            with self._quiet():
+                self._write_points(plane, marks)
+                self._write_regions(plane, marks)
+
+    def _read_points(self, plane: PlaneIndex) -> Iterator[tuple[float, float, bool]]:
+        points = self._layers.get("prompts")
+        if points is None:
+            return
+        data, polarity = np.asarray(points.data, dtype=np.float64), points.features["polarity"].to_numpy()
+        for index in np.flatnonzero(_lies_on(plane, data)):
+            y, x = data[index, list(plane.displayed)].tolist()
+            yield y, x, bool(polarity[index] == "positive")
+
+    def _read_regions(self, plane: PlaneIndex) -> Iterator[tuple[int, Region]]:
+        shapes = self._layers.get("regions")
+        if shapes is None:
+            return
+        for index, (corners, kind) in enumerate(zip(shapes.data, shapes.shape_type, strict=True)):
+            corners = np.asarray(corners, dtype=np.float64)
+            if kind in ("rectangle", "ellipse", "polygon") and _lies_on(plane, corners).all():
+                rows = corners[:, list(plane.displayed)].tolist()
+                yield index, Region(cast("RegionKind", kind), tuple((y, x) for y, x in rows))
+
+    def _write_points(self, plane: PlaneIndex, marks: Marks) -> None:
+        points = cast("Points", self._layer("prompts"))
+        kept = ~_lies_on(plane, np.asarray(points.data))
+        polarity = ["positive" if positive else "negative" for _, _, positive in marks.points]
+        table = {name: [*points.features[name].to_numpy()[kept]] for name in ("polarity", "object_id")}
+        new = self._expand(plane, [(y, x) for y, x, _ in marks.points])
+        data = np.concatenate([np.asarray(points.data, dtype=np.float64)[kept], new])
+        points.selected_data = set()
+        points.data = data
+        table["polarity"] += polarity
+        table["object_id"] += [self._object_id] * len(polarity)
+        self._set_features(points, table)
+
+    def _write_regions(self, plane: PlaneIndex, marks: Marks) -> None:
+        shapes = cast("Shapes", self._layer("regions"))
+        mode, shapes.mode = shapes.mode, "pan_zoom"  # ends a shape that is being drawn
+        gone = {index for index, _ in self._read_regions(plane)}
+        if gone:
+            shapes.selected_data = gone
+            shapes.remove_selected()
+        for region in marks.regions:
+            shapes.add(self._expand(plane, region.corners), shape_type=region.kind)
+        shapes.selected_data = set()
+        shapes.mode = mode
+
+    def _expand(self, plane: PlaneIndex, corners: Sequence[tuple[float, float]]) -> npt.NDArray[np.float64]:
+        """Return plane pixels as data coordinates of the image."""
+        data = np.tile(np.array(plane.steps[: self._image.ndim], dtype=np.float64), (len(corners), 1))
+        data[:, list(plane.displayed)] = np.reshape(np.array(corners, dtype=np.float64), (-1, 2))
+        return data
+
+    def _polarity(self) -> str:
+        return "positive" if self._positive != self._is_flipped else "negative"
+
+    def _feature_defaults(self) -> dict[str, Any]:
+        return {"polarity": self._polarity(), "object_id": self._object_id}
+
+    def _set_features(self, points: Points, table: dict[str, list[Any]]) -> None:
+        points.features = {
+            "polarity": np.array(table["polarity"], dtype=object),
+            "object_id": np.array(table["object_id"]),
+        }
+        points.symbol = [POLARITY_SYMBOLS.get(polarity, "disc") for polarity in table["polarity"]]
+
+    # -- masks -----------------------------------------------------------------------------------------------------
+
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
+        """Show a mask on a plane, or none."""
+        if mask is None and plane not in self._drawn:
+            return
+        preview = cast("Labels", self._layer("preview"))
+        view = self._label_plane(plane).get(preview.data)
+        if mask is None:
+            view[:] = 0
+            self._drawn.discard(plane)
+        elif mask.shape == view.shape:
+            view[:] = paint(mask, max(1, round(max(mask.shape) / 600)))
+            self._drawn.add(plane)
+        preview.refresh()
+
+    def next_id(self) -> int:
+        """Return the next free id of the result layer."""
+        result = self._layers.get("result") or self._adopted()
+        if result is None:
+            return 1
+        if self._is_repainted:
+            self._is_repainted = False
+            if result.data.size <= LARGEST_SCAN:
+                self._largest_id = next_free_id(result.data) - 1
+            else:  # what is painted is painted on the plane that is shown
+                shown = next_free_id(self._label_plane(self.plane).get(result.data)) - 1
+                self._largest_id = max(self._largest_id, shown)
+        return self._largest_id + 1
+
+    def write_mask(
+        self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap
+    ) -> WrittenMask:
+        """Write a mask into the result layer; one that no longer fits the image is left alone, a new one made."""
+        result = cast("Labels", self._layer("result"))
+        plane = self._label_plane(plane)
+        patch = write(plane.get(result.data), mask, object_id, overlap)
+        written = WrittenMask(result, plane, patch, self._on_result_changed)
+        result.refresh()
+        self._on_result_changed()
+        return written
+
+    def bring_back(self, layer: Any) -> None:
+        """Put a deleted result layer into the viewer again."""
+        if layer not in self._viewer.layers:
+            self._layers["result"] = layer
+            self._insert("result", layer)
+            self._on_result_changed()
+
+    def take_away(self, layer: Any) -> None:
+        """Take a result layer out of the viewer."""
+        if layer in self._viewer.layers:
+            with self._quiet():
+                self._viewer.layers.remove(layer)
+        if self._layers.get("result") is layer:
+            del self._layers["result"]
+
+    def _label_plane(self, plane: PlaneIndex) -> PlaneIndex:
+        """Return the plane in an array without colours."""
+        return PlaneIndex(plane.steps[: self._image.ndim], plane.displayed)
+
+    # -- making layers ---------------------------------------------------------------------------------------------
+
+    def _layer(self, role: Role) -> Layer:
+        """Return the layer of a role, in the viewer; made or put back where there is none."""
+        layer = self._layers.get(role)
+        if layer is None or (role == "result" and not self._fits(layer)):
+            layer = (self._adopted() if role == "result" else None) or self._make(role)
+            self._layers[role] = layer
+            self._listen(role, layer)
+        if layer not in self._viewer.layers:
+            self._insert(role, layer)
+        return layer
+
+    def _make(self, role: Role) -> Layer:
+        transforms = {name: getattr(self._image, name) for name in TRANSFORMS if hasattr(self._image, name)}
+        common = {"metadata": {METADATA_KEY: {"role": role, "image": self.name}}, **transforms}
+        size = max(2.0, min(self._shape[-2:]) / 50)
+        if role == "prompts":
+            points = Points(
+                np.empty((0, self._image.ndim)),
+                ndim=self._image.ndim,
+                name="prompts",
+                size=size,
+                canvas_size_limits=(10, 16),
+                border_color="white",
+                border_width=0.15,
+                features={"polarity": np.array([], object), "object_id": np.array([], int)},
+                face_color_cycle=POLARITY_COLORS,
+                **common,
+            )
+            points.feature_defaults = self._feature_defaults()
+            points.face_color = "polarity"
+            return points
+        if role == "regions":
+            return Shapes(
+                ndim=self._image.ndim,
+                name="regions",
+                edge_color=POLARITY_COLORS["positive"],
+                face_color="transparent",
+                edge_width=max(1.0, size / 5),
+                **common,
+            )
+        if role == "preview":
+            data = np.zeros(self._shape, np.uint8)
+            return Labels(data, name="preview", opacity=1, colormap=PREVIEW_COLORS, **common)
+        return Labels(np.zeros(self._shape, np.uint32), name=f"{self.name} objects", opacity=0.5, **common)
+
+    def _adopted(self) -> Labels | None:
+        """Return a result layer that was made for this image before, by an earlier dock say."""
+        for layer in self._viewer.layers:
+            note = layer.metadata.get(METADATA_KEY, {})
+            if note.get("role") == "result" and note.get("image") == self.name and self._fits(layer):
+                return cast("Labels", layer)
+        return None
+
+    def _fits(self, layer: Layer) -> bool:
+        return isinstance(layer.data, np.ndarray) and layer.data.shape == self._shape and layer.data.flags.writeable
+
+    def _insert(self, role: Role, layer: Layer) -> None:
+        """Put a layer into the viewer: the result below the tools, the tools on top in their order."""
+        layers = self._viewer.layers
+        active = layers.selection.active
+        above = {"result": "preview", "preview": "regions", "regions": "prompts", "prompts": ""}[role]
+        upper = self._layers.get(cast("Role", above))
+        layers.insert(layers.index(upper) if upper is not None and upper in layers else len(layers), layer)
+        if active is not None and active in layers:
+            layers.selection.active = active
+
+    def _listen(self, role: Role, layer: Layer) -> None:
+        if role == "prompts":
+            layer.events.data.connect(self._on_points_data)
+            layer.events.features.connect(self._on_points_features)
+            layer.mouse_drag_callbacks.append(self._on_points_pressed)
+        elif role == "regions":
+            layer.events.data.connect(self._on_shapes_data)
+        elif role == "result":
+            for name in ("paint", "data", "labels_update"):
+                if hasattr(layer.events, name):
+                    getattr(layer.events, name).connect(self._on_result_changed)
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Take no notice of our own changes."""
+        before, self._is_quiet = self._is_quiet, True
+        try:
+            yield
+        finally:
+            self._is_quiet = before
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def _on_points_pressed(self, layer: Points, event: Any) -> None:  # noqa: ARG002
+        """Alt turns one click around."""
+        self._is_flipped = "Alt" in event.modifiers
+
+    def _on_points_data(self, event: Any) -> None:
+        if self._is_quiet or not self._is_attached or _action(event) not in ("added", "changed", "removed"):
+            return
+        if _action(event) == "added":
+            self._mark_new_points(cast("Points", self._layers["prompts"]), len(event.data_indices))
+        self.marks_changed.emit()
+
+    def _mark_new_points(self, points: Points, count: int) -> None:
+        """Give new points the polarity of the dock; napari's own default follows whatever was selected last."""
+        old = len(points.data) - count
+        table = {name: [*points.features[name].to_numpy()[:old]] for name in ("polarity", "object_id")}
+        for name, value in self._feature_defaults().items():
+            table[name] += [value] * count
+        self._is_flipped = False
+        with self._quiet():
+            self._set_features(points, table)
+
+    def _on_points_features(self) -> None:
+        if not self._is_quiet and self._is_attached:
+            self.marks_changed.emit()
+
+    def _on_shapes_data(self, event: Any) -> None:
+        if not self._is_quiet and self._is_attached and _action(event) in ("added", "changed", "removed"):
+            self.marks_changed.emit()
+
+    def _on_result_changed(self) -> None:
+        """Someone painted, or we wrote: the largest id may be another."""
+        self._is_repainted = True
+
+    def _on_dims_changed(self) -> None:
+        view = (self.plane, self.obstacle)
+        if view != self._view:
+            self._view = view
+            self.plane_changed.emit()
+
+    def _on_image_data(self) -> None:
+        self._source = ArraySource(self._array())
+        shape = self._plain_shape()
+        reshaped, self._shape = shape != self._shape, shape
+        self.image_changed.emit(reshaped)
+
+    def _on_image_name(self) -> None:
+        self.image_renamed.emit(self.name)
+
+    def _on_image_transform(self) -> None:
+        """Keep our layers where the image is."""
+        for layer in self._layers.values():
+            for name in TRANSFORMS:
+                if hasattr(layer, name):
+                    setattr(layer, name, getattr(self._image, name))
+
+    def _on_layers_removed(self, event: Any) -> None:
+        if self._is_quiet:
+            return
+        if event.value is self._image:
+            self._defer(self._on_image_lost)
+            return
+        for role, layer in list(self._layers.items()):
+            if layer is event.value:
+                del self._layers[role]
+                self._drawn.clear()
+                self._defer(partial(self._on_layer_lost, role, layer))
+
+    def _on_image_lost(self) -> None:
+        if self._is_attached and not self.exists:
+            self.image_removed.emit()
+
+    def _on_layer_lost(self, role: Role, layer: Layer) -> None:
+        if self._is_attached and self.exists:
+            self.layer_lost.emit(role, layer)
+
+
+def paint(mask: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.uint8]:
+    """Return a (Y, X) picture of a mask: FILL inside, OUTLINE on its rim of `width` pixels."""
+    inner = np.pad(mask, width)
+    for _ in range(width):
+        core = inner.copy()
+        core[1:] &= inner[:-1]
+        core[:-1] &= inner[1:]
+        core[:, 1:] &= inner[:, :-1]
+        core[:, :-1] &= inner[:, 1:]
+        inner = core
+    inside = inner[width : width + mask.shape[0], width : width + mask.shape[1]]
+    return np.where(inside, FILL, np.where(mask, OUTLINE, 0)).astype(np.uint8)
+
+
+def _lies_on(plane: PlaneIndex, data: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which of (N, n) data coordinates lie on a plane."""
+    others = [axis for axis in range(data.shape[1]) if axis not in plane.displayed]
+    steps = np.array([plane.steps[axis] for axis in others])
+    lies: npt.NDArray[np.bool_] = (np.round(data[:, others]) == steps).all(1)
+    return lies
+
+
+def _action(event: Any) -> str:
+    """Return what happened to a layer's data, whichever way this napari says it."""
+    action = getattr(event, "action", "changed")
+    return str(getattr(action, "value", action)).lower()

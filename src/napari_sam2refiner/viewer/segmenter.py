@@ -1,0 +1,141 @@
+"""The part of the dock that runs in the worker: a model, and one session for each plane looked at lately."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy.typing as npt
+
+from napari_sam2refiner.errors import SAM2RefinerError, UnknownModelError
+from napari_sam2refiner.viewer.drafts import Answered, Marks
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.sessions.base import PlaneSession, Prediction
+
+
+class PlaneSource(Protocol):
+    """Where the planes of an image come from; it may be read from another thread."""
+
+    @property
+    def key(self) -> Hashable:
+        """Another value whenever the pixels may be others."""
+
+    def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
+        """Return a (Y, X) or (Y, X, C) plane in memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """What is asked of the segmenter: to look at a plane (no marks) or to answer marks on it."""
+
+    source: PlaneSource
+    plane: PlaneIndex
+    marks: Marks | None = None
+    previous: Prediction | None = None
+
+
+Tell = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """Work for the worker. A waiting job gives way to a newer one of its kind, and "prepare" to any "answer".
+
+    Attributes
+    ----------
+    kind : "load", "prepare" or "answer"
+    run : callable
+        The work; may call its argument with the share that is done, 0 to 1. That call raises when nobody waits for the
+        job any more.
+    on_progress : callable, optional
+        Gets those shares, on the thread that submitted the job.
+    """
+
+    kind: Literal["load", "prepare", "answer"]
+    run: Callable[[Tell], Any]
+    on_progress: Tell | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What came of a job: a value, or one sentence about what went wrong."""
+
+    value: Any = None
+    error: str = ""
+
+
+def perform(job: Job, tell: Tell = lambda _: None) -> Outcome:
+    """Run a job; whatever it raises becomes one sentence."""
+    try:
+        return Outcome(job.run(tell))
+    except SAM2RefinerError as error:
+        return Outcome(error=str(error))
+    except MemoryError:
+        return Outcome(error="There is not enough memory; close other images or choose a smaller model.")
+    except Exception as error:  # the thread must go on, and the user must know
+        return Outcome(
+            error=f"{type(error).__name__}: {error or 'no details'}; please report this with the image's size."
+        )
+
+
+class Segmenter:
+    """Answers requests, one at a time, all in one thread.
+
+    Parameters
+    ----------
+    load_model : callable
+        Name of a model, and what to tell the downloaded share -> the model.
+    make_session : callable
+        Model -> a `PlaneSession` without an image.
+    planes : int
+        How many planes stay encoded.
+    """
+
+    def __init__(
+        self, load_model: Callable[[str, Tell], Any], make_session: Callable[[Any], PlaneSession], planes: int = 3
+    ) -> None:
+        self._load_model = load_model
+        self._make_session = make_session
+        self._planes = planes
+        self._model: Any = None
+        self._sessions: OrderedDict[Hashable, PlaneSession] = OrderedDict()
+
+    def load(self, name: str, tell: Tell) -> None:
+        """Load a model and forget what the one before has seen."""
+        self._model = None  # two large models need not fit at once
+        self._sessions.clear()
+        self._model = self._load_model(name, tell)
+
+    def prepare(self, request: Request, _tell: Tell) -> None:
+        """Look at the plane, so that the first click need not wait for it."""
+        session = self._session(request)
+        encode = getattr(session, "encode", None)
+        if encode is not None:
+            encode()
+
+    def answer(self, request: Request, _tell: Tell) -> Answered:
+        """Answer the marks of a request."""
+        assert request.marks is not None
+        start = time.perf_counter()
+        session = self._session(request)
+        assert session.shape is not None
+        prediction = session.predict(request.marks.prompts(session.shape), previous=request.previous)
+        return Answered(prediction, time.perf_counter() - start)
+
+    def _session(self, request: Request) -> PlaneSession:
+        """Return the session of the request's plane; a new one reads the plane."""
+        if self._model is None:
+            msg = "No model is loaded; choose one in the dock."
+            raise UnknownModelError(msg)
+        key = (request.source.key, request.plane)
+        if key not in self._sessions:
+            while len(self._sessions) >= self._planes:
+                self._sessions.popitem(last=False)
+            self._sessions[key] = self._make_session(self._model).set_image(request.source.read(request.plane))
+        self._sessions.move_to_end(key)
+        return self._sessions[key]

@@ -1,0 +1,221 @@
+"""What the dock shows, as plain values, and the decisions that follow from it; no Qt, napari or torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from psygnal import EventedModel
+
+Overlap = Literal["keep", "overwrite"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model that the user may choose.
+
+    Attributes
+    ----------
+    name : str
+        What `load_model` takes.
+    size : int
+        Bytes of the weight file.
+    on_disk : bool
+        Whether it loads without a download.
+    note : str
+        One line about it; empty when there is nothing to say.
+    """
+
+    name: str
+    size: int
+    on_disk: bool
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name, size and whether it is on disk, in one line."""
+        if not self.size:
+            return self.short_name
+        return f"{self.name} ({self.size / 1e6:.0f} MB, {'on disk' if self.on_disk else 'download'})"
+
+    @property
+    def short_name(self) -> str:
+        """The name; of a file, without its folder."""
+        return PurePath(self.name).name
+
+
+def default_model(models: Sequence[ModelChoice]) -> str | None:
+    """Return the name of the first model that is on disk, else of the first; None where there are none."""
+    return next((model.name for model in models if model.on_disk), models[0].name if models else None)
+
+
+class DockState(EventedModel):
+    """What the dock shows. Set on the GUI thread alone: psygnal calls back on the thread that sets a value.
+
+    Attributes
+    ----------
+    image : str or None
+        Name of the image layer that is worked on.
+    obstacle : str
+        Why this view of the image cannot be clicked, with the remedy; empty when it can.
+    models, model : tuple of ModelChoice, str or None
+        What there is, and what is chosen.
+    loading, loaded : bool, float or None
+        Whether the model is being read or downloaded, and the share of a download that is there.
+    encoding, answering : bool
+        Whether the worker looks at the plane for the first time, or answers prompts.
+    negative : bool
+        Whether the next click says "not here".
+    positives, negatives, boxes, areas : int
+        Prompts of the object at hand, on the plane that is shown.
+    candidates, candidate : int
+        How many masks the prompts may mean, and which is shown (from 0); no candidates where there is no preview.
+    score, seconds, pixels : float or None, float or None, int
+        Estimated IoU, time to answer and area of the preview.
+    next_id : int
+        What the object will be in the result layer.
+    undo, redo : str
+        What would be undone and redone; empty when nothing.
+    news : str
+        What happened last; empty when the rest says enough.
+    overlap : "keep" or "overwrite"
+        Whose a pixel is that already belongs to an object.
+    """
+
+    image: str | None = None
+    obstacle: str = ""
+    models: tuple[ModelChoice, ...] = ()
+    model: str | None = None
+    loading: bool = False
+    loaded: float | None = None
+    encoding: bool = False
+    answering: bool = False
+    negative: bool = False
+    positives: int = 0
+    negatives: int = 0
+    boxes: int = 0
+    areas: int = 0
+    candidates: int = 0
+    candidate: int = 0
+    score: float | None = None
+    seconds: float | None = None
+    pixels: int = 0
+    next_id: int = 1
+    undo: str = ""
+    redo: str = ""
+    news: str = ""
+    overlap: Overlap = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the views set: decided from the state, changed as a whole.
+
+    Attributes
+    ----------
+    status, hint : str
+        What happens or has happened, and what to do next.
+    model_note : str
+        One line about the chosen model; may be empty.
+    busy, can_click, can_keep, can_clear, can_cycle : bool
+        Whether the bar moves and which buttons work.
+    negative : bool
+        Whether the negative button is the one that is down.
+    keep, cycle, undo, redo : str
+        Texts of the buttons; an empty undo or redo means there is nothing.
+    """
+
+    status: str
+    hint: str
+    model_note: str
+    busy: bool
+    can_click: bool
+    can_keep: bool
+    can_clear: bool
+    can_cycle: bool
+    negative: bool
+    keep: str
+    cycle: str
+    undo: str
+    redo: str
+
+
+def resolve(state: DockState) -> Snapshot:
+    """Decide what the dock shows."""
+    can_click = state.image is not None and not state.obstacle and state.model is not None
+    has_preview = state.candidates > 0
+    settled = has_preview and not state.answering
+    return Snapshot(
+        status=_status(state),
+        hint=_hint(state),
+        model_note=next((model.note for model in state.models if model.name == state.model), ""),
+        busy=state.loading or state.encoding or state.answering,
+        can_click=can_click,
+        can_keep=can_click and settled and state.pixels > 0,
+        can_clear=can_click and _prompts(state) > 0,
+        can_cycle=can_click and settled and state.candidates > 1,
+        negative=state.negative,
+        keep=f"Keep as {state.next_id} (K)",
+        cycle=f"Guess {state.candidate + 1} of {state.candidates} (G)" if state.candidates > 1 else "Next guess (G)",
+        undo=state.undo,
+        redo=state.redo,
+    )
+
+
+def _prompts(state: DockState) -> int:
+    """Return how many prompts the object at hand has."""
+    return state.positives + state.negatives + state.boxes + state.areas
+
+
+def _status(state: DockState) -> str:
+    """Say what happens now, else what happened last."""
+    if state.loading:
+        chosen = next((model for model in state.models if model.name == state.model), None)
+        name = chosen.short_name if chosen else state.model
+        if state.loaded is not None and state.loaded < 1:
+            return f"Downloading {name}: {100 * state.loaded:.0f} % ..."
+        return f"{'Loading' if chosen is None or chosen.on_disk else 'Downloading'} {name} ..."
+    if state.answering:
+        return "Looking at this plane for the first time ..." if state.encoding else "Working on the new prompt ..."
+    if state.encoding:
+        return "Getting ready for the first click on this plane ..."
+    if state.candidates and not state.news:
+        return _preview(state)
+    return state.news or "Ready."
+
+
+def _preview(state: DockState) -> str:
+    """Say how long the answer took and how sure it is."""
+    if not state.pixels:
+        return "Nothing found there."
+    parts = [f"{state.pixels:,} pixels"]
+    if state.score is not None:
+        parts.append(f"{100 * min(max(state.score, 0.0), 1.0):.0f} % sure")
+    if state.seconds is not None:
+        parts.append(f"{state.seconds:.2f} s")
+    return ", ".join(parts) + "."
+
+
+def _hint(state: DockState) -> str:
+    """Say what to do next."""
+    if state.image is None:
+        return "Open an image (File > Open, or File > Open Sample > SAM2Refiner), then choose it above."
+    if state.obstacle:
+        return state.obstacle
+    if state.model is None:
+        return "Choose a model above."
+    if state.answering:
+        return "You can go on clicking: the newest prompt wins."
+    if _prompts(state) == 0:
+        return "Click on an object."
+    if state.positives + state.boxes + state.areas == 0:
+        return "Now say where the object is: add a positive point, a box or a rough outline."
+    if state.candidates == 0:
+        return "Change a prompt to try again."
+    if state.pixels == 0:
+        return "Click elsewhere on the object, or draw a box around it."
+    if state.candidates > 1:
+        return "Wrong part? Try the next guess (G), or click what is missing. Right? Keep it (K)."
+    return "Click what is missing, remove what is too much (N, then click), or keep it (K)."

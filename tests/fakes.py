@@ -1,0 +1,174 @@
+"""A session that paints discs, and a canvas without napari, for tests of everything around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from napari_sam2refiner.labels.write import next_free_id, write
+from napari_sam2refiner.planes.plane import PlaneIndex
+from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+from napari_sam2refiner.viewer.drafts import Marks
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.prompts import Prompts
+
+RADII = (6.0, 10.0, 14.0)
+
+
+def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> npt.NDArray[np.bool_]:
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+
+
+class FakeSession:
+    """Positive points paint discs, negative ones erase smaller discs, boxes and masks are taken as they are."""
+
+    def __init__(self, log: list[Any] | None = None) -> None:
+        self.log = [] if log is None else log
+        self.image: npt.NDArray[Any] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        return None if self.image is None else (self.image.shape[0], self.image.shape[1])
+
+    def set_image(self, image: npt.NDArray[Any]) -> Self:
+        self.image = image
+        self.log.append(("image", image.shape))
+        return self
+
+    def predict(
+        self,
+        prompts: Prompts,
+        *,
+        refine: bool = True,
+        local_detail: LocalDetail = "prompted",
+        previous: Prediction | None = None,
+    ) -> Prediction:
+        assert self.shape is not None
+        prompts.check(self.shape)
+        self.log.append(("predict", prompts, previous))
+        radii = RADII if prompts.is_single_click else (RADII[1],)
+        candidates = tuple(self._candidate(prompts, radius, 0.9 - 0.1 * n) for n, radius in enumerate(radii))
+        best = candidates[0]
+        return Prediction(best.mask, best.logits, best.score, candidates, best.memo)
+
+    def _candidate(self, prompts: Prompts, radius: float, score: float) -> Candidate:
+        assert self.shape is not None
+        mask = np.zeros(self.shape, bool) if prompts.mask is None else prompts.mask.copy()
+        for (y, x), positive in zip(prompts.points, prompts.labels, strict=True):
+            if positive:
+                mask |= disc(self.shape, y, x, radius)
+        for y0, x0, y1, x1 in np.round(prompts.boxes).astype(int):
+            mask[max(y0, 0) : y1, max(x0, 0) : x1] = True
+        for (y, x), positive in zip(prompts.points, prompts.labels, strict=True):
+            if not positive:
+                mask &= ~disc(self.shape, y, x, radius / 2)
+        return Candidate(mask, np.where(mask, 4, -4).astype(np.float32), score, ("memo", radius))
+
+    def predict_many(self, prompts: Any, **_: Any) -> list[Prediction]:
+        return [self.predict(one) for one in prompts]
+
+
+class FakeSource:
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+        self.key = self
+
+    def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
+        return plane.get(self.array)
+
+
+class FakeWritten:
+    def __init__(self, view: npt.NDArray[Any], patch: Any) -> None:
+        self._view, self._patch, self.pixels = view, patch, patch.changed
+
+    def undo(self) -> None:
+        self._patch.undo(self._view)
+
+    def redo(self) -> None:
+        self._patch.redo(self._view)
+
+
+class FakeCanvas:
+    """Marks, preview and labels in dictionaries and arrays."""
+
+    marks_changed = Signal()
+    plane_changed = Signal()
+    image_changed = Signal(bool)
+    image_renamed = Signal(str)
+    image_removed = Signal()
+    layer_lost = Signal(str, object)
+
+    def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
+        self.image, self.name, self.key = image, name, id(image)
+        self.source = FakeSource(image)
+        self.exists, self.obstacle, self.attached = True, "", False
+        self.plane = PlaneIndex((0,) * image.ndim, (image.ndim - 2, image.ndim - 1))
+        self.marks: dict[PlaneIndex, Marks] = {}
+        self.previews: dict[PlaneIndex, npt.NDArray[np.bool_]] = {}
+        self.labels = np.zeros(image.shape, np.uint32)
+        self.mode = ""
+        self.polarity = (True, 1)
+
+    def attach(self) -> None:
+        self.attached = True
+
+    def detach(self) -> None:
+        self.attached = False
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        if plane != self.plane:
+            self.plane = plane
+            self.plane_changed.emit()
+
+    def start_clicking(self) -> None:
+        self.mode = "click"
+
+    def start_boxing(self) -> None:
+        self.mode = "box"
+
+    def set_polarity(self, positive: bool, object_id: int) -> None:
+        self.polarity = (positive, object_id)
+
+    def read_marks(self, plane: PlaneIndex) -> Marks:
+        return self.marks.get(plane, Marks())
+
+    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
+        self.marks[plane] = marks
+
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
+        if mask is None:
+            self.previews.pop(plane, None)
+        else:
+            self.previews[plane] = mask
+
+    def bring_back(self, layer: Any) -> None:
+        self.labels = layer
+
+    def take_away(self, layer: Any) -> None:
+        self.labels = np.zeros_like(layer)
+
+    def next_id(self) -> int:
+        return next_free_id(self.labels)
+
+    def write_mask(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Any) -> FakeWritten:
+        view = plane.get(self.labels)
+        return FakeWritten(view, write(view, mask, object_id, overlap))
+
+    # what the user does
+
+    def click(self, y: float, x: float) -> None:
+        marks = self.read_marks(self.plane)
+        self.marks[self.plane] = Marks((*marks.points, (y, x, self.polarity[0])), marks.regions)
+        self.marks_changed.emit()
+
+    def change(self, marks: Marks) -> None:
+        self.marks[self.plane] = marks
+        self.marks_changed.emit()
+
+    def slide(self, step: int) -> None:
+        self.go_to(PlaneIndex((step, *self.plane.steps[1:]), self.plane.displayed))

@@ -1,0 +1,396 @@
+"""The controller against a session that paints discs and a canvas without napari."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import RADII, FakeCanvas, FakeSession, disc
+
+from napari_sam2refiner.viewer.controller import Controller
+from napari_sam2refiner.viewer.drafts import Marks, Region
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
+from napari_sam2refiner.viewer.state import DockState, ModelChoice, resolve
+
+SHAPE = (60, 80)
+MODELS = (ModelChoice("micro", 1, True), ModelChoice("tiny", 1, False))
+
+
+class Desk:
+    """A controller with everything around it; jobs run at once, or when told."""
+
+    def __init__(self, shape: tuple[int, ...] = SHAPE, *, at_once: bool = True) -> None:
+        self.log: list[Any] = []
+        self.errors: list[str] = []
+        self.waiting: list[tuple[Job, Callable[[Outcome], None]]] = []
+        self.at_once = at_once
+        self.loaded: list[str] = []
+        self.canvas = FakeCanvas(np.zeros(shape))
+        self.canvases = {id(self.canvas): self.canvas}
+        self.state = DockState()
+        segmenter = Segmenter(self.load, lambda _: FakeSession(self.log))
+        self.controller = Controller(self.state, segmenter, self.submit, lambda image: image, self.errors.append)
+        self.controller.set_models(MODELS)
+        self.controller.choose_model("micro")
+        self.controller.choose_image(self.canvas)
+
+    def load(self, name: str, tell: Callable[[float], None]) -> str:
+        tell(0.5)
+        self.loaded.append(name)
+        return name
+
+    def submit(self, job: Job, done: Callable[[Outcome], None]) -> None:
+        if self.at_once:
+            done(perform(job))
+        else:
+            self.waiting.append((job, done))
+
+    def run(self, index: int = 0) -> None:
+        job, done = self.waiting.pop(index)
+        done(perform(job))
+
+    @property
+    def predictions(self) -> list[Any]:
+        return [entry for entry in self.log if entry[0] == "predict"]
+
+    @property
+    def preview(self) -> Any:
+        return self.canvas.previews.get(self.canvas.plane)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_click_gives_a_preview(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[0]))
+    assert desk.state.score == pytest.approx(0.9)
+    assert desk.state.candidates == 3
+    assert desk.state.undo == "positive point"
+
+
+def test_second_click_corrects_the_first_answer(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.toggle_negative()
+    desk.canvas.click(30, 45)
+    (_, _, none), (_, prompts, previous) = desk.predictions
+    assert none is None
+    assert prompts.labels.tolist() == [True, False]
+    np.testing.assert_array_equal(previous.mask, disc(SHAPE, 30, 40, RADII[0]))
+    assert not desk.preview[30, 45]
+
+
+def test_negative_click_alone_asks_for_nothing(desk: Desk) -> None:
+    desk.controller.set_negative(True)
+    desk.canvas.click(30, 40)
+    assert desk.predictions == []
+    assert "positive" in resolve(desk.state).hint
+
+
+def test_chosen_guess_is_what_the_next_click_corrects(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.next_candidate()
+    np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[1]))
+    assert desk.state.candidate == 1
+    assert desk.state.score == pytest.approx(0.8)
+    assert len(desk.predictions) == 1, "the guesses are there already"
+    desk.canvas.click(30, 45)
+    assert desk.predictions[-1][2].memo == ("memo", RADII[1])
+
+
+def test_guesses_go_round(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    for _ in range(3):
+        desk.controller.next_candidate()
+    assert desk.state.candidate == 0
+
+
+def test_commit_undo_redo(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    mask = disc(SHAPE, 30, 40, RADII[0])
+    desk.controller.commit()
+    np.testing.assert_array_equal(desk.canvas.labels, mask.astype(np.uint32))
+    assert desk.preview is None
+    assert not desk.canvas.read_marks(desk.canvas.plane)
+    assert desk.state.next_id == 2
+    desk.controller.undo()
+    assert not desk.canvas.labels.any()
+    np.testing.assert_array_equal(desk.preview, mask)
+    assert desk.state.positives == 1
+    desk.controller.undo()
+    assert desk.preview is None
+    desk.controller.redo()
+    desk.controller.redo()
+    np.testing.assert_array_equal(desk.canvas.labels, mask.astype(np.uint32))
+    assert len(desk.predictions) == 1, "what was answered once is not asked again"
+
+
+def test_every_act_is_undoable(desk: Desk) -> None:
+    canvas, plane = desk.canvas, desk.canvas.plane
+    box = Region("rectangle", ((5, 5), (5, 15), (15, 15), (15, 5)))
+    canvas.click(30, 40)
+    seen = [canvas.marks[plane]]
+    for marks in (
+        Marks(((31, 41, True),)),  # moved
+        Marks(((31, 41, True),), (box,)),
+        Marks((), (box,)),  # deleted
+    ):
+        canvas.change(marks)
+        seen.append(marks)
+    desk.controller.clear()
+    names = []
+    for marks in reversed(seen):
+        names.append(desk.state.undo)
+        desk.controller.undo()
+        assert canvas.marks[plane] == marks
+    assert names == ["clearing", "deleting a point", "box", "moving a point"]
+    desk.controller.undo()
+    assert not canvas.marks[plane]
+    for marks in seen:
+        desk.controller.redo()
+        assert canvas.marks[plane] == marks
+
+
+def test_moving_a_prompt_starts_afresh(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.canvas.change(Marks(((31, 41, True),)))
+    assert desk.predictions[-1][2] is None
+
+
+def test_strokes_painted_after_a_commit_survive_its_undo(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.commit()
+    desk.canvas.labels[30, 40] = 9
+    desk.controller.undo()
+    assert np.flatnonzero(desk.canvas.labels).size == 1
+    assert desk.canvas.labels[30, 40] == 9
+
+
+def test_a_mask_that_is_wholly_covered_is_not_lost(desk: Desk) -> None:
+    desk.canvas.labels[:] = 3
+    desk.canvas.click(30, 40)
+    desk.controller.commit()
+    assert (desk.canvas.labels == 3).all()
+    assert "Overlap" in desk.state.news
+    assert desk.preview is not None
+    desk.controller.set_overlap("overwrite")
+    desk.controller.commit()
+    assert desk.canvas.labels[30, 40] == 4
+
+
+def test_newest_prompt_wins() -> None:
+    desk = Desk(at_once=False)
+    desk.run()  # the model
+    desk.waiting.clear()
+    desk.canvas.click(10, 10)
+    desk.canvas.click(30, 40)
+    assert [job.kind for job, _ in desk.waiting] == ["answer", "answer"]
+    desk.run(1)
+    both = desk.preview.copy()
+    desk.run(0)  # late, and stale
+    np.testing.assert_array_equal(desk.preview, both)
+    assert both[10, 10]
+    assert both[30, 40]
+
+
+def test_the_mask_before_stays_until_the_new_one_comes() -> None:
+    desk = Desk(at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    desk.run()
+    desk.canvas.click(30, 60)
+    assert desk.preview is not None
+    assert not resolve(desk.state).can_keep
+
+
+def test_error_becomes_one_report_and_the_next_click_works(desk: Desk) -> None:
+    desk.canvas.click(300, 40)
+    (error,) = desk.errors
+    assert "outside the plane" in error
+    assert desk.preview is None
+    assert not desk.state.answering
+    desk.controller.undo()
+    desk.canvas.click(30, 40)
+    assert desk.preview is not None
+
+
+def test_unexpected_error_is_reported_in_one_sentence(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(FakeSession, "predict", explode)
+    desk.canvas.click(30, 40)
+    assert len(desk.errors) == 1
+    assert "ZeroDivisionError" in desk.errors[0]
+
+
+def test_image_removed_while_working() -> None:
+    desk = Desk(at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    desk.canvas.exists = False
+    desk.canvas.image_removed.emit()
+    assert desk.state.image is None
+    assert "stopped" in desk.state.news
+    desk.run()
+    assert desk.preview is None
+    assert not desk.canvas.attached
+    assert desk.errors == []
+
+
+def test_image_reshaped_while_working_ends_the_job_and_starts_anew() -> None:
+    desk = Desk(at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    desk.canvas.marks.clear()
+    desk.canvas.image_changed.emit(True)
+    assert desk.state.image == "cells"
+    assert "another shape" in desk.state.news
+    desk.run()
+    assert desk.preview is None
+    assert desk.state.undo == ""
+
+
+def test_new_pixels_of_the_same_shape_are_looked_at_again(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.canvas.image_changed.emit(False)
+    assert len(desk.predictions) == 2
+    assert desk.preview is not None
+
+
+def test_renamed(desk: Desk) -> None:
+    desk.canvas.image_renamed.emit("other")
+    assert desk.state.image == "other"
+
+
+def test_each_plane_has_its_own_object() -> None:
+    desk = Desk((4, *SHAPE))
+    canvas = desk.canvas
+    canvas.click(30, 40)
+    first = canvas.plane
+    canvas.slide(2)
+    assert desk.state.positives == 0
+    assert desk.state.candidates == 0
+    canvas.click(10, 10)
+    desk.controller.commit()
+    assert canvas.labels[2, 10, 10] == 1
+    assert not canvas.labels[0].any()
+    canvas.slide(0)
+    assert desk.state.positives == 1
+    assert desk.state.candidates == 3
+    desk.controller.undo()
+    assert canvas.plane.steps[0] == 2, "undo goes where it can be seen"
+    assert not canvas.labels.any()
+    assert first in canvas.previews
+
+
+def test_slider_moved_while_working_drops_the_answer_and_asks_again_on_return() -> None:
+    desk = Desk((4, *SHAPE), at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    desk.canvas.slide(1)
+    desk.run()
+    assert desk.canvas.previews == {}
+    desk.canvas.slide(0)
+    desk.run(-1)
+    assert desk.preview is not None
+
+
+def test_work_on_another_image_waits_and_comes_back(desk: Desk) -> None:
+    other = FakeCanvas(np.zeros((20, 20)), "other")
+    desk.canvas.click(30, 40)
+    desk.controller.choose_image(other)
+    assert (desk.state.image, desk.state.positives, desk.state.undo) == ("other", 0, "")
+    assert not desk.canvas.attached
+    desk.controller.choose_image(desk.canvas)
+    assert desk.state.positives == 1
+    assert desk.state.undo == "positive point"
+    desk.controller.choose_image(None)
+    assert desk.state.image is None
+
+
+def test_choosing_another_model_asks_again_without_the_old_memory(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.choose_model("tiny")
+    assert desk.loaded == ["micro", "tiny"]
+    assert [entry[2] for entry in desk.predictions] == [None, None]
+    assert desk.state.models[1].on_disk
+    assert desk.state.model == "tiny"
+
+
+def test_model_that_cannot_be_loaded() -> None:
+    desk = Desk()
+
+    def fail(*_: Any) -> None:
+        msg = "no source answered; check the network."
+        raise OSError(msg)
+
+    desk.controller._segmenter._load_model = fail
+    desk.controller.choose_model("tiny")
+    assert desk.state.model is None
+    assert not desk.state.loading
+    assert "tiny cannot be loaded" in desk.errors[0]
+    desk.controller._segmenter._load_model = desk.load
+    desk.controller.choose_model("micro")
+    desk.canvas.click(30, 40)
+    assert desk.preview is not None
+
+
+def test_only_the_newest_chosen_model_counts() -> None:
+    desk = Desk(at_once=False)
+    desk.controller.choose_model("tiny")
+    desk.run(0)
+    assert desk.state.loading
+    desk.run(0)
+    assert not desk.state.loading
+    assert desk.state.news == "tiny is ready."
+
+
+def test_a_click_while_the_model_loads_is_answered_when_it_is_there() -> None:
+    desk = Desk(at_once=False)
+    desk.canvas.click(30, 40)
+    while desk.waiting:
+        desk.run()
+    assert desk.preview is not None
+    assert len(desk.predictions) == 1
+
+
+def test_own_file_is_listed_and_loaded(desk: Desk) -> None:
+    desk.controller.choose_file("/somewhere/mine.pt")
+    assert desk.loaded[-1] == "/somewhere/mine.pt"
+    assert desk.state.models[-1].short_name == "mine.pt"
+
+
+def test_a_deleted_result_comes_back_with_undo(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.commit()
+    lost = desk.canvas.labels
+    desk.canvas.labels = np.zeros_like(lost)
+    desk.canvas.layer_lost.emit("result", lost)
+    assert desk.state.undo == "deleting the result"
+    desk.controller.undo()
+    assert desk.canvas.labels is lost
+
+
+def test_obstacle_blocks_requests(desk: Desk) -> None:
+    desk.canvas.obstacle = "Switch to the 2D view."
+    desk.canvas.click(30, 40)
+    assert desk.predictions == []
+
+
+def test_close_is_idempotent_and_lets_go(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.close()
+    desk.controller.close()
+    assert not desk.canvas.attached
+    assert len(desk.canvas.marks_changed) == 0
+    desk.controller.choose_image(desk.canvas)
+    assert not desk.canvas.attached
