@@ -64,18 +64,10 @@ def test_deepest_point_of_nothing_is_none() -> None:
     assert deepest_point(np.zeros((4, 4), bool)) is None
 
 
-def test_largest_component_may_be_shallower() -> None:
-    region = np.zeros((20, 40), bool)
-    region[2, 2:38] = True
-    region[10:15, 10:15] = True
-    assert deepest_point(region) == (12, 12)
-    assert deepest_point(region, largest_component=True) == (2, 2)
-
-
-def test_first_click_is_positive_and_in_the_largest_part() -> None:
-    truth = np.zeros((20, 20), bool)
-    truth[1:4, 1:4] = truth[10:17, 10:17] = True
-    assert next_click(None, truth) == Click(13, 13, positive=True)
+def test_first_click_is_positive_and_the_deepest_of_all_parts() -> None:
+    truth = np.zeros((20, 40), bool)
+    truth[2, 2:38] = truth[10:15, 10:15] = True
+    assert next_click(None, truth) == Click(12, 12, positive=True)
     assert next_click(None, np.zeros((4, 4))) is None
 
 

@@ -36,15 +36,13 @@ class Click(NamedTuple):
     positive: bool
 
 
-def deepest_point(region: npt.NDArray[Any], *, largest_component: bool = False) -> tuple[int, int] | None:
+def deepest_point(region: npt.NDArray[Any]) -> tuple[int, int] | None:
     """Return the pixel of a region that is furthest from its outside.
 
     Parameters
     ----------
     region : (Y, X) array
         Nonzero inside; the border of the plane counts as outside.
-    largest_component : bool
-        Look only at the region's largest 8-connected component (ties: the deeper one).
 
     Returns
     -------
@@ -56,7 +54,7 @@ def deepest_point(region: npt.NDArray[Any], *, largest_component: bool = False) 
     if window is None:
         return None
     inside = region[window]
-    y, x, _ = _deepest_of_largest(inside) if largest_component else _deepest(inside)
+    y, x, _ = _deepest(inside)
     return y + window[0].start, x + window[1].start
 
 
@@ -73,8 +71,9 @@ def next_click(mask: npt.NDArray[Any] | None, truth: npt.NDArray[Any]) -> Click 
     Returns
     -------
     Click or None
-        The deepest point of the largest wrong component (8-connected; missing and superfluous parts alike; ties: the
-        deeper component, then the smallest (y, x)); None where the mask equals the truth.
+        First the object's deepest point; later that of the largest wrong component (8-connected; missing and
+        superfluous parts alike; ties: the deeper component, then the smallest (y, x)); None where the mask equals the
+        truth.
 
     Raises
     ------
@@ -83,7 +82,7 @@ def next_click(mask: npt.NDArray[Any] | None, truth: npt.NDArray[Any]) -> Click 
     """
     truth = as_mask(truth)
     if mask is None:
-        point = deepest_point(truth, largest_component=True)
+        point = deepest_point(truth)
         return None if point is None else Click(*point, positive=True)
     mask = as_mask(mask)
     if mask.shape != truth.shape:
