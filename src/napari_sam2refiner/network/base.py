@@ -135,6 +135,10 @@ class PromptableBase(SAM2Base):  # type: ignore[misc]  # sam2 has no types
             embedding = embedding + self.no_mem_embed.reshape(1, -1, 1, 1)
         return Features(embedding, stride8, stride4)
 
+    def encode_local(self, pixels: Tensor) -> Features:
+        """Encode quadrants of planes (Q, 3, S, S), each seen at twice the scale: what the refiner looks up detail in."""
+        return self.encode(pixels)
+
     def decode(self, features: Features, image: Tensor, prompts: PromptBatch, *, multimask: bool) -> Decoded:
         """Answer prompts on encoded images.
 

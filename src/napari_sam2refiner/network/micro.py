@@ -252,6 +252,10 @@ class MicroBase(PromptableBase):
         levels = tuple(self.encode_level(pixels if s == 1 else F.avg_pool2d(pixels, s)) for s in SCALES)
         return Pyramid(*levels[0].features, levels)
 
+    def encode_local(self, pixels: Tensor) -> Features:
+        """Encode quadrants of planes (Q, 3, S, S): one level, the one above S."""
+        return self.encode_level(pixels).features
+
     def decode_level(
         self, level: Level, image: Tensor, prompts: PromptBatch, origin: tuple[int, int] = (0, 0)
     ) -> LevelAnswer:
@@ -280,12 +284,12 @@ class MicroBase(PromptableBase):
         hook = decoder.output_upscaling[-1].register_forward_hook(lambda _module, _input, output: caught.append(output))
         try:
             residual, score, tokens, object_logits = decoder.predict_masks(
-                image_embeddings=level.features.embedding[image],
+                image_embeddings=level.features.embedding.index_select(0, image),
                 image_pe=positions,
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
                 repeat_image=False,
-                high_res_features=[level.features.stride4[image], level.features.stride8[image]],
+                high_res_features=[f.index_select(0, image) for f in (level.features.stride4, level.features.stride8)],
             )
         finally:
             hook.remove()

@@ -1,0 +1,347 @@
+"""Mask Refinement: a cascade from stride 4 over stride 2 to every pixel, each stage a residual on the last.
+
+SAM2Refiner (Yao et al., arXiv 2502.09660), https://arxiv.org/abs/2502.09660. Stride 4 is computed on the whole map;
+below it only tiles that the object's uncertain band touches, so that cost follows the outline and not the image (the
+idea is that of PointRend, Kirillov et al., arXiv 1912.08193). Tiles are computed with an apron and unpadded
+convolutions, so that what a pixel gets does not depend on how the tiles lie.
+
+Letters: B images, N objects, T tiles, D width of the network, S side of the square, h = S/4; C = D/8; c channels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch
+from napari_sam2refiner.network.localization import LocalFeatures
+
+TILE = 32  # pixels of the square along a tile
+CELL = TILE // 4  # stride-4 pixels along a tile
+APRON = 3  # stride-4 pixels around a tile that its inner pixels see
+BAND = 2.0  # logits nearer to zero than this are uncertain
+MOST_TILES = 256  # of one object
+TILES_AT_ONCE = 512  # bounds memory
+CLICK_RADIUS = 1.5  # stride-4 pixels
+
+
+class Tiles(NamedTuple):
+    """What is added below stride 4, to the bilinear upsampling of the logits at stride 4.
+
+    Attributes
+    ----------
+    object : (T,) int64
+        Which of the N objects each tile is of.
+    row, column : (T,) int64
+        Of the tile's first pixel in the square.
+    stride2 : (T, TILE / 2, TILE / 2)
+        Residual after the stage at S/2, for training.
+    full : (T, TILE, TILE)
+        Residual after the last stage, at S.
+    """
+
+    object: Tensor
+    row: Tensor
+    column: Tensor
+    stride2: Tensor
+    full: Tensor
+
+    def canvas(self, index: int) -> tuple[Tensor, tuple[int, int]] | None:
+        """Residual (H, W) of one object on the rectangle around its tiles, and that rectangle's row and column."""
+        of = torch.nonzero(self.object == index)[:, 0]
+        if not len(of):
+            return None
+        row, column = self.row[of] // TILE, self.column[of] // TILE
+        first = int(row.min()), int(column.min())
+        shape = int(row.max()) - first[0] + 1, int(column.max()) - first[1] + 1
+        canvas = self.full.new_zeros(*shape, TILE, TILE)
+        canvas[row - first[0], column - first[1]] = self.full[of]
+        return canvas.transpose(1, 2).reshape(shape[0] * TILE, shape[1] * TILE), (first[0] * TILE, first[1] * TILE)
+
+    def add_to(self, logits: Tensor) -> Tensor:
+        """Logits (N, h, h) of the square to full resolution (N, S, S), the residual added."""
+        count, side = len(logits), 4 * logits.shape[-1]
+        whole = F.interpolate(logits[:, None], size=(side, side), mode="bilinear", align_corners=False)[:, 0]
+        residual = logits.new_zeros(count, side // TILE, side // TILE, TILE, TILE)
+        residual = residual.index_put((self.object, self.row // TILE, self.column // TILE), self.full.to(logits.dtype))
+        return whole + residual.transpose(2, 3).reshape(count, side, side)
+
+
+class Modulation(nn.Module):
+    """Scale and shift of c channels by the object token."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, 2 * channels)
+
+    def forward(self, x: Tensor, token: Tensor) -> Tensor:
+        """(K, c, H, W) by tokens (K, D)."""
+        scale, shift = self.layer(token)[..., None, None].chunk(2, 1)
+        return x * (1.0 + 0.1 * scale) + shift
+
+
+class Readout(nn.Module):
+    """Logit residual from c channels by weights that the object token makes; zero at first."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, channels + 1)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x: Tensor, token: Tensor) -> Tensor:
+        """(K, c, H, W) and tokens (K, D) to (K, H, W)."""
+        weights, bias = self.layer(token).split([x.shape[1], 1], 1)
+        return torch.einsum("kchw,kc->khw", x, weights) + bias[..., None]
+
+
+class CoarseStage(nn.Module):
+    """Stage at S/4, on the whole map of each object.
+
+    Parameters
+    ----------
+    width : int
+        D.
+    channels : int
+        c.
+    """
+
+    maps = 3
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        fine = width // 8
+        self.mask_features = nn.Conv2d(fine, channels, 1)
+        self.stride4 = nn.Conv2d(fine, channels, 1)
+        self.embedding = nn.Conv2d(width, channels, 1)
+        self.maps_in = nn.Conv2d(self.maps, channels, 3, padding=1)
+        self.norm = nn.GroupNorm(4, channels)
+        self.modulation = Modulation(width, channels)
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=d, dilation=d) for d in (1, 2))
+        self.readout = Readout(width, channels)
+        # What the other two modules changed, which is nothing at first, counts at once: else their own zeros behind
+        # these zeros would learn nothing before these have moved.
+        self.retargeted = nn.Linear(width, fine, bias=False)
+        self.localized = nn.Conv2d(width, channels, 1, bias=False)
+        self.localized_for = nn.Linear(width, channels)
+
+    def forward(
+        self,
+        embedding: Tensor,
+        stride4: Tensor,
+        local: LocalFeatures | None,
+        image: Tensor,
+        prompts: PromptBatch,
+        decoded: Decoded,
+        renewal: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the stage's features (N, c, h, h) and logit residual (N, h, h).
+
+        Parameters
+        ----------
+        embedding : (B, D, h/4, h/4)
+            The enhanced image embedding.
+        stride4 : (B, C, h, h)
+        local : LocalFeatures, optional
+        image : (N,) int64
+        prompts : PromptBatch
+        decoded : Decoded
+            The base's answer.
+        renewal : (N, D)
+            What Prompt Retargeting adds to its token.
+        """
+        size = stride4.shape[-2:]
+        token = decoded.token + renewal
+        of_image = self.stride4(stride4) + _enlarge(self.embedding(embedding), size)  # (B, c, h, h)
+        logits = decoded.chosen_logits.detach()
+        maps = torch.stack([logits.clamp(-12, 12) / 4, logits.tanh(), signed_clicks(prompts, size[0])], 1)
+        x = self.mask_features(decoded.mask_features) + self.maps_in(maps) + of_image.index_select(0, image)
+        x = F.relu(self.modulation(self.norm(x), token))
+        for conv in self.convs:
+            x = F.relu(x + conv(x))
+        residual = self.readout(x, token)
+        residual = residual + torch.einsum("nchw,nc->nhw", decoded.mask_features, self.retargeted(renewal))
+        if local is not None:
+            changed = self.localized(local.delta).index_select(0, image)  # (N, c, h/4, h/4)
+            changed = torch.einsum("nchw,nc->nhw", changed, self.localized_for(token))
+            residual = residual + _enlarge(changed[:, None], size)[:, 0]
+        return x, residual
+
+
+class FineStage(nn.Module):
+    """Stage at S/2 or S, on tiles.
+
+    Parameters
+    ----------
+    width : int
+        D.
+    before, channels : int
+        Channels of the stage above and of this one.
+    details : int
+        Channels of what this scale knows of the image.
+    """
+
+    maps = 2
+
+    def __init__(self, width: int, before: int, channels: int, details: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(before, channels, 1)
+        self.details = nn.Conv2d(details + self.maps, channels, 3)
+        self.modulation = Modulation(width, channels)
+        self.conv = nn.Conv2d(channels, channels, 3)
+        self.readout = Readout(width, channels)
+
+    def forward(self, state: Tensor, details: Tensor, logits: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (T, c, k - 4, k - 4) and logit residual (T, k - 4, k - 4).
+
+        Parameters
+        ----------
+        state : (T, before, k / 2 + 2, k / 2 + 2)
+            Features of the stage above, with one pixel more on each side than k pixels of this scale cover.
+        details : (T, details, k, k)
+        logits : (T, k, k)
+            Of the answer so far.
+        token : (T, D)
+        """
+        maps = torch.stack([logits.clamp(-12, 12) / 4, logits.tanh()], 1)
+        x = twice(self.enter(state))[..., 3:-3, 3:-3] + self.details(torch.cat([details, maps], 1))
+        x = F.relu(self.modulation(x, token))
+        x = F.relu(x[..., 1:-1, 1:-1] + self.conv(x))
+        return x, self.readout(x, token)
+
+
+class MaskRefinement(nn.Module):
+    """The cascade; every residual starts at zero.
+
+    Parameters
+    ----------
+    width : int
+        D.
+    channels : (int, int, int)
+        Of the stages at S/4, S/2 and S.
+    """
+
+    def __init__(self, width: int, channels: tuple[int, int, int] = (24, 16, 12)) -> None:
+        super().__init__()
+        self.coarse = CoarseStage(width, channels[0])
+        self.middle = FineStage(width, channels[0], channels[1], width // 8 + 12)
+        self.fine = FineStage(width, channels[1], channels[2], 3)
+        # How much of it all an object takes: one at first.
+        self.gate = nn.Linear(width, 1)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+
+    def forward(
+        self,
+        pixels: Tensor,
+        embedding: Tensor,
+        stride4: Tensor,
+        local: LocalFeatures | None,
+        image: Tensor,
+        prompts: PromptBatch,
+        decoded: Decoded,
+        renewal: Tensor,
+    ) -> tuple[Tensor, Tiles]:
+        """Return refined logits (N, h, h) and what is added to them below stride 4.
+
+        Parameters
+        ----------
+        pixels : (B, 3, S, S)
+            The network's input; for the others see `CoarseStage`.
+        """
+        state, residual = self.coarse(embedding, stride4, local, image, prompts, decoded, renewal)
+        token = decoded.token + renewal
+        gate = 2.0 * self.gate(token).sigmoid()[:, 0]  # (N,)
+        logits = decoded.chosen_logits + gate[:, None, None] * residual
+        places = uncertain_tiles(logits.detach())
+        detail = None if local is None else local.stride4
+        parts = [
+            self._tiles(part, pixels, detail, image, state, logits, token, gate) for part in places.split(TILES_AT_ONCE)
+        ]
+        stride2, full = (torch.cat(part) for part in zip(*parts, strict=True))
+        return logits, Tiles(places[:, 0], places[:, 1] * TILE, places[:, 2] * TILE, stride2, full)
+
+    def _tiles(
+        self,
+        places: Tensor,
+        pixels: Tensor,
+        detail: Tensor | None,
+        image: Tensor,
+        state: Tensor,
+        logits: Tensor,
+        token: Tensor,
+        gate: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Residuals (T, TILE / 2, TILE / 2) and (T, TILE, TILE) of tiles (T, 3): object, row and column of the tile."""
+        of, row, column = places.unbind(1)
+        on, token, gate = image[of], token[of], gate[of, None, None]
+        state = gather(state, of, row, column, CELL, APRON)  # (T, c, 14, 14)
+        logits = gather(logits[:, None], of, row, column, CELL, APRON)  # (T, 1, 14, 14)
+        pixels = gather(pixels, on, row, column, TILE, 8)  # (T, 3, 48, 48)
+        if detail is None:
+            local = pixels.new_zeros(len(places), self.middle.details.in_channels - 12 - FineStage.maps, 24, 24)
+        else:
+            local = gather(detail, on, row, column, TILE // 2, 4)  # (T, C, 24, 24)
+        details = torch.cat([F.pixel_unshuffle(pixels, 2), local.to(pixels.dtype)], 1)
+        logits = twice(logits)[:, 0, 2:-2, 2:-2]  # (T, 24, 24)
+        state, middle = self.middle(state, details, logits, token)  # 20 x 20
+        middle = gate * middle
+        logits = twice((logits[:, 2:-2, 2:-2] + middle)[:, None])[:, 0, 2:-2, 2:-2]  # (T, 36, 36)
+        _, fine = self.fine(state, pixels[..., 6:-6, 6:-6], logits, token)  # 32 x 32
+        full = twice(middle[:, None])[:, 0, 4:-4, 4:-4] + gate * fine
+        return middle[:, 2:-2, 2:-2], full
+
+
+def uncertain_tiles(logits: Tensor) -> Tensor:
+    """Return object, row and column (T, 3) of the tiles within reach of each object's uncertain band.
+
+    Parameters
+    ----------
+    logits : (N, h, h)
+        h is a multiple of `CELL`. Of an object with more than `MOST_TILES` such tiles the most uncertain are taken.
+    """
+    pooling = {"kernel_size": 2 * CELL, "stride": CELL, "padding": CELL // 2}
+    highest = F.max_pool2d(logits[:, None], **pooling)[:, 0]
+    lowest = -F.max_pool2d(-logits[:, None], **pooling)[:, 0]
+    uncertain = torch.minimum(highest + BAND, BAND - lowest)  # (N, h / CELL, h / CELL), above zero in the band
+    flat = uncertain.flatten(1)
+    if flat.shape[1] > MOST_TILES:
+        least = flat.topk(MOST_TILES, 1).values[:, -1:]
+        flat = torch.where(flat >= least, flat, -1.0)
+    return torch.nonzero(flat.reshape(uncertain.shape) > 0)
+
+
+def gather(maps: Tensor, index: Tensor, row: Tensor, column: Tensor, size: int, apron: int) -> Tensor:
+    """Cut tiles (T, C, size + 2 apron, size + 2 apron) from maps (K, C, H, W), whose border is repeated outside.
+
+    `index` (T,) says which map, `row` and `column` (T,) which tile.
+    """
+    steps = torch.arange(-apron, size + apron, device=maps.device)
+    rows = (row[:, None] * size + steps).clamp(0, maps.shape[-2] - 1)
+    columns = (column[:, None] * size + steps).clamp(0, maps.shape[-1] - 1)
+    tiles = maps.permute(0, 2, 3, 1)[index[:, None, None], rows[:, :, None], columns[:, None]]  # (T, size, size, C)
+    return tiles.permute(0, 3, 1, 2)
+
+
+def twice(maps: Tensor) -> Tensor:
+    """Enlarge maps (T, C, H, W) bilinearly to (T, C, 2 H, 2 W)."""
+    if not len(maps):
+        return maps.new_empty(0, maps.shape[1], 2 * maps.shape[2], 2 * maps.shape[3])
+    return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def signed_clicks(prompts: PromptBatch, size: int) -> Tensor:
+    """Spots (N, h, h) at the points: plus one at positive ones, minus one at negative ones."""
+    places = (prompts.coords + 0.5) / 4.0 - 0.5
+    sign = (prompts.labels == POSITIVE).float() - (prompts.labels == NEGATIVE).float()
+    axis = torch.arange(size, device=places.device, dtype=torch.float32)
+    x, y = ((places[..., i, None] - axis).square() / (-2 * CLICK_RADIUS**2) for i in range(2))  # (N, P, h)
+    return torch.einsum("nph,npw,np->nhw", y.exp(), x.exp(), sign).clamp(-1.0, 1.0)
+
+
+def _enlarge(maps: Tensor, size: torch.Size) -> Tensor:
+    """Resample (K, C, H, W) bilinearly to a size."""
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

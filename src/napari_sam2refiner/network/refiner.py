@@ -1,0 +1,206 @@
+"""SAM2Refiner: a frozen SAM 2 and three modules that give it fine detail.
+
+Yao et al., "Towards Fine-grained Interactive Segmentation in Images and Videos", arXiv 2502.09660,
+https://arxiv.org/abs/2502.09660. Fresh, it answers exactly as its base: every module ends in zeros that are added to what
+the base computed. Against the paper: local detail may be left out, and below stride 4 only the outline is computed.
+
+Letters: B images, N objects, Q quadrants, D width of the network, S side of the square, g = S/16, h = S/4.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from napari_sam2refiner.network.backbones import freeze
+from napari_sam2refiner.network.base import Decoded, Features, PromptableBase, PromptBatch
+from napari_sam2refiner.network.localization import LocalFeatures, LocalizationAugment, put_together, quadrants_of
+from napari_sam2refiner.network.refinement import MaskRefinement, Tiles
+from napari_sam2refiner.network.retargeting import PromptRetargeting
+
+
+class Encoded(Protocol):
+    """What the refiner needs of encoded images: `Features`, or `micro`'s pyramid, whose first level it takes."""
+
+    @property
+    def embedding(self) -> Tensor:
+        """(B, D, g, g)."""
+
+    @property
+    def stride4(self) -> Tensor:
+        """(B, D/8, h, h)."""
+
+
+class Refined(NamedTuple):
+    """The refined answer for N objects.
+
+    Attributes
+    ----------
+    logits : (N, h, h)
+        At stride 4.
+    tiles : Tiles
+        What is added at S/2 and S where the outline is; `tiles.add_to(logits)` gives (N, S, S).
+    score : (N,)
+        Predicted IoU: the base's and a residual, so that it may leave 0 to 1 a little.
+    object_logits : (N,)
+        Above zero if the object is there; the base's.
+    """
+
+    logits: Tensor
+    tiles: Tiles
+    score: Tensor
+    object_logits: Tensor
+
+
+class RefinedScore(nn.Module):
+    """Corrects the base's predicted IoU from what the refinement changed; zero at first.
+
+    Gradients stop at its inputs.
+    """
+
+    statistics = 5
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width + self.statistics, 64), nn.GELU(), nn.Linear(64, 1))
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, token: Tensor, before: Tensor, after: Tensor, score: Tensor) -> Tensor:
+        """Return corrections (N,) from renewed tokens (N, D), logits (N, h, h) before and after, and scores (N,)."""
+        before, after = before.detach().float().sigmoid(), after.detach().float().sigmoid()
+        area = after.sum((1, 2)).clamp(min=1e-3)
+        union = torch.maximum(before, after).sum((1, 2)).clamp(min=1e-3)
+        statistics = torch.stack(
+            [
+                area.log(),
+                (area / before.sum((1, 2)).clamp(min=1e-3)).log(),
+                torch.minimum(before, after).sum((1, 2)) / union,
+                after.square().sum((1, 2)) / area,
+                score.detach(),
+            ],
+            1,
+        )
+        return self.layers(torch.cat([token.detach().float(), statistics], 1))[:, 0]
+
+
+class SAM2Refiner(nn.Module):
+    """A frozen base with Localization Augment, Prompt Retargeting and Mask Refinement.
+
+    Parameters
+    ----------
+    base : PromptableBase
+        Frozen here.
+
+    Attributes
+    ----------
+    name, backbone, refiner_name : str or None
+        Of the base's weights, of its builder, and of the refiner's weights (None if untrained); set by whoever loads.
+    device : torch.device
+        Where the parameters are meant to be.
+    compute_dtype : torch.dtype
+        What inference computes in; the parameters stay float32.
+    """
+
+    def __init__(self, base: PromptableBase) -> None:
+        super().__init__()
+        freeze(base)
+        width = base.hidden_dim
+        self.base = base
+        self.localization = LocalizationAugment(width)
+        self.retargeting = PromptRetargeting(width)
+        self.refinement = MaskRefinement(width)
+        self.refined_score = RefinedScore(width)
+        self.name: str | None = None
+        self.backbone: str | None = None
+        self.refiner_name: str | None = None
+        self.device = torch.device("cpu")
+        self.compute_dtype = torch.float32
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode of the three modules; the base stays in eval mode."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the refiner changes nothing, so that one may save the work."""
+        stages = self.refinement
+        ends = [
+            stages.coarse.readout.layer,
+            stages.middle.readout.layer,
+            stages.fine.readout.layer,
+            self.localization.leave,
+            self.retargeting.leave,
+            self.refined_score.layers[-1],
+        ]
+        return not any(bool(p.any()) for end in ends for p in end.parameters())
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Features:
+        """Encode images (B, 3, S, S) by the base."""
+        return self.base.encode(pixels)
+
+    @torch.no_grad()
+    def encode_local(self, pixels: Tensor) -> Features:
+        """Encode quadrants (Q, 3, S, S), each resampled from source pixels, by the base: its features of each."""
+        return self.base.encode_local(pixels)
+
+    def localize(self, features: Encoded, local: Features, image: Tensor, place: Tensor) -> LocalFeatures:
+        """Look up detail for the image embedding and put the quadrants together.
+
+        Parameters
+        ----------
+        features : Features or Pyramid
+            Of B images.
+        local : Features
+            Of Q quadrants of them; any may be missing.
+        image, place : (Q,) int64
+            Which image each is of, and where: 0 above left, 1 above right, 2 below left, 3 below right.
+        """
+        delta = self.localization(quadrants_of(features.embedding, image, place), local)
+        batch = len(features.embedding)
+        return LocalFeatures(
+            put_together(delta, image, place, batch), put_together(local.stride4, image, place, batch)
+        )
+
+    def refine(
+        self,
+        features: Encoded,
+        local: LocalFeatures | None,
+        image: Tensor,
+        prompts: PromptBatch,
+        decoded: Decoded,
+        pixels: Tensor,
+    ) -> Refined:
+        """Refine the base's answer.
+
+        Parameters
+        ----------
+        features : Features or Pyramid
+            Of B images.
+        local : LocalFeatures, optional
+            Their detail; without it Localization Augment is the identity.
+        image : (N,) int64
+            Which image each object is on.
+        prompts : PromptBatch
+            Of N objects.
+        decoded : Decoded
+            The base's answer; its chosen candidates are refined.
+        pixels : (B, 3, S, S)
+            The base's input.
+        """
+        embedding = features.embedding if local is None else features.embedding + local.delta
+        encoded, _ = self.base.sam_prompt_encoder(points=(prompts.coords, prompts.labels), boxes=None, masks=None)
+        encoded = encoded[:, :-1]  # without the padding token that SAM appends
+        answer = decoded.chosen_logits
+        renewal = self.retargeting(embedding, image, prompts, encoded, decoded.token, answer)
+        logits, tiles = self.refinement(
+            pixels, embedding, features.stride4, local, image, prompts, decoded, renewal
+        )
+        base_score = decoded.chosen_score
+        score = base_score + self.refined_score(decoded.token + renewal, answer, logits, base_score)
+        return Refined(logits, tiles, score, decoded.object_logits)
