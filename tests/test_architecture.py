@@ -11,7 +11,17 @@ from pathlib import Path
 import napari_sam2refiner
 
 SOURCE = Path(napari_sam2refiner.__file__).parent
-WITHOUT_TORCH = ("errors", "labels", "metrics", "planes", "prompts", "sessions.base", "simulated_user")
+WITHOUT_TORCH = (
+    "errors",
+    "labels",
+    "metrics",
+    "planes",
+    "prompts",
+    "sessions.base",
+    "simulated_user",
+    "viewer.state",
+    "weights.registry",
+)
 
 
 def modules_of(room: str) -> list[str]:
