@@ -259,8 +259,10 @@ class MaskRefinement(nn.Module):
         places = uncertain_tiles(logits.detach())
         detail = None if local is None else local.stride4
         parts = [
-            self._tiles(part, pixels, detail, image, state, logits, token, gate) for part in places.split(TILES_AT_ONCE)
-        ]
+            self._tiles(part, pixels, detail, image, state, logits, token, gate)
+            for part in places.split(TILES_AT_ONCE)
+            if len(part)
+        ] or [(logits.new_empty(0, TILE // 2, TILE // 2), logits.new_empty(0, TILE, TILE))]
         stride2, full = (torch.cat(part) for part in zip(*parts, strict=True))
         return logits, Tiles(places[:, 0], places[:, 1] * TILE, places[:, 2] * TILE, stride2, full)
 
@@ -328,8 +330,6 @@ def gather(maps: Tensor, index: Tensor, row: Tensor, column: Tensor, size: int, 
 
 def twice(maps: Tensor) -> Tensor:
     """Enlarge maps (T, C, H, W) bilinearly to (T, C, 2 H, 2 W)."""
-    if not len(maps):
-        return maps.new_empty(0, maps.shape[1], 2 * maps.shape[2], 2 * maps.shape[3])
     return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
 
 

@@ -1,0 +1,439 @@
+"""`ImageSession`: one image, encoded once, that answers prompts.
+
+Letters: Y, X rows and columns of the plane; N objects; P prompt tokens of an object; h stride-4 pixels of the square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigError, InvalidImageError, InvalidPromptError
+from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, Decoded, Features, PromptBatch
+from napari_sam2refiner.network.frames import Frame
+from napari_sam2refiner.network.localization import LocalFeatures
+from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
+from napari_sam2refiner.planes.intensity import rescale
+from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+
+BATCH = 32  # objects decoded at once, at most
+LOGIT_LIMIT = 32.0  # of an answer that is given back as a mask prompt, as SAM 2 does
+LOCAL_DETAIL = ("off", "prompted", "on")
+
+COMBINATIONS = 4  # of quadrants that are kept, at most
+
+T = TypeVar("T")
+U = TypeVar("U")
+Places = tuple[int, ...]
+
+
+class _Memo(NamedTuple):
+    """What goes on from an answer: its logits (h, h), and the mask that was prompted with."""
+
+    logits: Tensor
+    mask: npt.NDArray[np.bool_] | None
+
+
+class _Request(NamedTuple):
+    """One object, ready for the network; P differs between objects."""
+
+    prompts: Prompts
+    coords: Tensor  # (P, 2)
+    labels: Tensor  # (P,)
+    mask_logits: Tensor | None  # (h, h)
+    multimask: bool
+
+
+@dataclass
+class _Plane:
+    """The image and what is known of it so far; made anew for each image."""
+
+    frame: Frame
+    image: Tensor  # (Y, X, 3) in [0, 1]
+    pixels: Tensor | None = None  # (1, 3, S, S)
+    features: Features | None = None
+    quadrants: dict[int, Features] = field(default_factory=dict)  # by place, of one each
+    local: dict[Places, LocalFeatures] = field(default_factory=dict)  # the latest combinations of quadrants
+
+
+class ImageSession:
+    """Segments objects of one image by prompts.
+
+    Parameters
+    ----------
+    model : SAM2Refiner
+        Its parameters say on which device to work, its `compute_dtype` at which precision.
+
+    Examples
+    --------
+    >>> session = ImageSession(model).set_image(image)  # doctest: +SKIP
+    >>> session.predict(Prompts(points=[(40, 60)])).mask  # doctest: +SKIP
+    """
+
+    def __init__(self, model: SAM2Refiner) -> None:
+        self._model = model
+        self._plane: _Plane | None = None
+        self._batch = BATCH
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Rows and columns of the plane; None before `set_image`."""
+        return None if self._plane is None else self._plane.frame.shape
+
+    def set_image(
+        self,
+        image: npt.NDArray[Any],
+        intensity: Literal["percentile", "dtype"] = "percentile",
+        *,
+        limits: tuple[float, float] | None = None,
+    ) -> Self:
+        """Take an image; nothing is encoded before the first prediction.
+
+        Parameters
+        ----------
+        image : (Y, X) or (Y, X, C) array
+            Of any numeric type and size, up to three channels.
+        intensity : {"percentile", "dtype"}
+            What becomes black and white: percentiles of the image, or the ends of what its type can hold (0 and 1 for
+            floats).
+        limits : (float, float), optional
+            The intensities that become black and white, instead.
+
+        Raises
+        ------
+        InvalidImageError
+            If it cannot be an image plane; the session keeps the image it had.
+        """
+        if intensity not in ("percentile", "dtype"):
+            msg = f"intensity is {intensity!r}; choose 'percentile' or 'dtype'."
+            raise InvalidConfigError(msg)
+        array = np.asarray(image)
+        if limits is None and intensity == "dtype":
+            limits = (0.0, float(np.iinfo(array.dtype).max) if array.dtype.kind in "iu" else 1.0)
+        rgb = rescale(array, limits=limits)
+        shape = (int(rgb.shape[0]), int(rgb.shape[1]))
+        self._plane = _Plane(Frame(shape, self._model.base.input), torch.from_numpy(rgb))
+        return self
+
+    def reset(self) -> None:
+        """Forget the image and all that is known of it."""
+        self._plane = None
+
+    def encode(self) -> None:
+        """Encode the image now instead of at the first prediction."""
+        self._encoded(self._known_plane())
+
+    def predict(
+        self,
+        prompts: Prompts,
+        *,
+        refine: bool = True,
+        local_detail: LocalDetail = "prompted",
+        previous: Prediction | None = None,
+    ) -> Prediction:
+        """Answer one object's prompts.
+
+        Parameters
+        ----------
+        prompts : Prompts
+            All prompts of the object so far. A single positive click may mean several things: all are `candidates`.
+        refine : bool
+            Whether to refine the base's answer.
+        local_detail : {"off", "prompted", "on"}
+            Whether the refiner looks at the image again at twice the scale: not at all, where the object is, or
+            everywhere. Costs an encoding for each quadrant of the image, once.
+        previous : Prediction, optional
+            The answer that the prompts correct.
+
+        Raises
+        ------
+        InvalidImageError
+            If there is no image.
+        InvalidPromptError
+            If the prompts mean nothing on this image.
+        InsufficientMemoryError
+            If there is not enough memory for a single object.
+        """
+        return self.predict_many([prompts], refine=refine, local_detail=local_detail, previous=[previous])[0]
+
+    def predict_many(
+        self,
+        prompts: Sequence[Prompts],
+        *,
+        refine: bool = True,
+        local_detail: LocalDetail = "prompted",
+        previous: Sequence[Prediction | None] | None = None,
+    ) -> list[Prediction]:
+        """Answer several objects' prompts in one batch; as `predict`, which see.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompts
+            One for each object.
+        refine, local_detail
+            As in `predict`.
+        previous : sequence of Prediction or None, optional
+            One for each object.
+
+        Returns
+        -------
+        list of Prediction
+            In the order of the prompts.
+        """
+        plane = self._known_plane()
+        before = [None] * len(prompts) if previous is None else list(previous)
+        _check(prompts, before, plane.frame.shape, local_detail)
+        requests = [_request(p, b, plane.frame, self._device) for p, b in zip(prompts, before, strict=True)]
+        changes = refine and not self._model.is_untrained
+        answers: dict[int, Prediction] = {}
+        with torch.no_grad(), self._precision():
+            for group in _groups(requests):
+                parts = self._in_batches(group, lambda part: self._answer(plane, part, local_detail if changes else None))
+                answers.update(parts)
+        return [answers[i] for i in range(len(prompts))]
+
+    @property
+    def _device(self) -> torch.device:
+        """Where the network is."""
+        return next(self._model.parameters()).device
+
+    def _known_plane(self) -> _Plane:
+        """Return the image; raise if there is none."""
+        if self._plane is None:
+            msg = "there is no image; call set_image(...) first."
+            raise InvalidImageError(msg)
+        return self._plane
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """Compute at the model's precision."""
+        dtype = self._model.compute_dtype
+        return nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
+
+    def _encoded(self, plane: _Plane) -> tuple[Tensor, Features]:
+        """Return the network's input and the encoded image, encoded at the first call."""
+        if plane.pixels is None or plane.features is None:
+            pixels = plane.frame.pixels(plane.image.to(self._device))
+            with self._precision():
+                (plane.features,) = self._in_batches([pixels], lambda part: [self._model.encode(part[0])])
+            plane.pixels = pixels
+        return plane.pixels, plane.features
+
+    def _local(self, plane: _Plane, places: Places) -> LocalFeatures | None:
+        """Return detail of these quadrants; each is encoded once."""
+        if not places:
+            return None
+        if places not in plane.local:
+            missing = [p for p in places if p not in plane.quadrants]
+            plane.quadrants.update(self._in_batches(missing, lambda part: self._quadrants(plane, part)))
+            _, features = self._encoded(plane)
+            quadrants = Features(*(torch.cat(maps) for maps in zip(*(plane.quadrants[p] for p in places), strict=True)))
+            place = torch.tensor(places, device=self._device)
+            local = self._model.localize(features, quadrants, torch.zeros_like(place), place)
+            while len(plane.local) >= COMBINATIONS:
+                plane.local.pop(next(iter(plane.local)))
+            plane.local[places] = local
+        return plane.local[places]
+
+    def _quadrants(self, plane: _Plane, places: list[int]) -> list[tuple[int, Features]]:
+        """Encode quadrants in one batch; place and features of each."""
+        features = self._model.encode_local(plane.frame.quadrants(plane.image.to(self._device), places))
+        return [(p, Features(*(maps[i : i + 1] for maps in features))) for i, p in enumerate(places)]
+
+    def _answer(
+        self, plane: _Plane, items: list[tuple[int, _Request]], local_detail: LocalDetail | None
+    ) -> list[tuple[int, Prediction]]:
+        """Answer requests that have as many tokens as each other; without `local_detail` unrefined."""
+        _, features = self._encoded(plane)
+        batch = _collate([request for _, request in items])
+        image = torch.zeros(len(items), dtype=torch.long, device=self._device)
+        decoded = self._model.base.decode(features, image, batch, multimask=items[0][1].multimask)
+        refined: dict[int, tuple[Refined, int]] = {}
+        if local_detail is not None:
+            refined = self._refined(plane, batch, decoded, local_detail)
+        return [
+            (index, _prediction(plane.frame, decoded, i, refined.get(i), request.prompts.mask))
+            for i, (index, request) in enumerate(items)
+        ]
+
+    def _refined(
+        self, plane: _Plane, batch: PromptBatch, decoded: Decoded, local_detail: LocalDetail
+    ) -> dict[int, tuple[Refined, int]]:
+        """Refine a decoded batch: where to find the answer for each object.
+
+        Objects that look at the same quadrants go together, so that an answer does not depend on its neighbours.
+        """
+        pixels, features = self._encoded(plane)
+        there = plane.frame.places()
+        together: dict[Places, list[int]] = {}
+        for i in range(len(batch.labels)):
+            wanted = {"off": (), "on": there}.get(local_detail)
+            places = _touched(batch, decoded, i, there) if wanted is None else wanted
+            together.setdefault(places, []).append(i)
+        out: dict[int, tuple[Refined, int]] = {}
+        for places, rows in together.items():
+            at = torch.tensor(rows, device=self._device)
+            prompts = PromptBatch(*(None if values is None else values[at] for values in batch))
+            answers = Decoded(*(values[at] for values in decoded))
+            local = self._local(plane, places)
+            refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, pixels)
+            out.update({i: (refined, row) for row, i in enumerate(rows)})
+        return out
+
+    def _in_batches(self, items: list[T], answer: Callable[[list[T]], list[U]]) -> list[U]:
+        """Answer items in batches, halved as often as memory asks for it; later calls keep the smaller size."""
+        answers: list[U] = []
+        done = 0
+        while done < len(items):
+            part = items[done : done + self._batch]
+            try:
+                answers += answer(part)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    msg = (
+                        "there is not enough memory for a single object of this image; close other programs, "
+                        "set local_detail='off', or choose a smaller model."
+                    )
+                    raise InsufficientMemoryError(msg) from error
+                self._batch = len(part) // 2
+            else:
+                done += len(part)
+        return answers
+
+
+def _check(
+    prompts: Sequence[Prompts], previous: Sequence[Prediction | None], shape: tuple[int, int], local_detail: str
+) -> None:
+    """Raise unless all of this can be answered on a plane of this shape."""
+    if local_detail not in LOCAL_DETAIL:
+        msg = f"local_detail is {local_detail!r}; choose one of {', '.join(map(repr, LOCAL_DETAIL))}."
+        raise InvalidConfigError(msg)
+    if len(previous) != len(prompts):
+        msg = f"there are {len(previous)} previous predictions for {len(prompts)} objects; give one or None for each."
+        raise InvalidPromptError(msg)
+    for i, (one, before) in enumerate(zip(prompts, previous, strict=True)):
+        try:
+            one.check(shape)
+        except InvalidPromptError as error:
+            if len(prompts) == 1:
+                raise
+            msg = f"object {i}: {error}"
+            raise InvalidPromptError(msg) from error
+        if before is not None and before.logits.shape != shape:
+            msg = f"the previous prediction is of a plane of shape {before.logits.shape}, this one has {shape}; leave it out."
+            raise InvalidPromptError(msg)
+
+
+def _request(prompts: Prompts, previous: Prediction | None, frame: Frame, device: torch.device) -> _Request:
+    """Convert one object's prompts to the network's frame; boxes first, as SAM 2 has them."""
+    boxes = frame.boxes(torch.tensor(prompts.boxes, dtype=torch.float32)).flatten(0, 1)
+    points = frame.points(torch.tensor(prompts.points, dtype=torch.float32))
+    coords = torch.cat([boxes, points])
+    signs = [POSITIVE if positive else NEGATIVE for positive in prompts.labels]
+    labels = torch.tensor([BOX_START, BOX_END] * len(prompts.boxes) + signs, dtype=torch.int32)
+    if not len(labels):
+        coords, labels = torch.zeros(1, 2), torch.tensor([PADDING], dtype=torch.int32)
+    mask_logits = _mask_logits(prompts, previous, frame)
+    multimask = prompts.is_single_click and previous is None
+    if mask_logits is not None:
+        mask_logits = mask_logits.to(device)
+    return _Request(prompts, coords.to(device), labels.to(device), mask_logits, multimask)
+
+
+def _mask_logits(prompts: Prompts, previous: Prediction | None, frame: Frame) -> Tensor | None:
+    """Return the mask prompt (h, h): a mask drawn anew, else the answer before."""
+    memo = None if previous is None else previous.memo
+    if not isinstance(memo, _Memo):
+        memo = None
+    drawn = prompts.mask
+    if drawn is not None and (memo is None or memo.mask is None or not np.array_equal(drawn, memo.mask)):
+        return frame.mask_logits(torch.from_numpy(drawn))
+    if memo is not None:
+        return memo.logits
+    if previous is not None:
+        return frame.logits_from_plane(torch.from_numpy(previous.logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+    return None
+
+
+def _groups(requests: Sequence[_Request]) -> list[list[tuple[int, _Request]]]:
+    """Sort requests by their number of tokens and of candidates: padding would change SAM 2's answer."""
+    groups: dict[tuple[int, bool], list[tuple[int, _Request]]] = {}
+    for index, request in enumerate(requests):
+        groups.setdefault((len(request.labels), request.multimask), []).append((index, request))
+    return list(groups.values())
+
+
+def _collate(requests: Sequence[_Request]) -> PromptBatch:
+    """Stack requests that have as many tokens as each other."""
+    given = [r.mask_logits for r in requests if r.mask_logits is not None]
+    masks = None
+    if given:
+        none = torch.zeros_like(given[0])
+        masks = torch.stack([none if r.mask_logits is None else r.mask_logits for r in requests])[:, None]
+    has_mask = torch.tensor([r.mask_logits is not None for r in requests], device=requests[0].coords.device)
+    coords, labels = torch.stack([r.coords for r in requests]), torch.stack([r.labels for r in requests])
+    return PromptBatch(coords, labels, masks, has_mask)
+
+
+def _touched(batch: PromptBatch, decoded: Decoded, index: int, there: Places) -> Places:
+    """Return those of the quadrants `there` that the prompts or the base's mask of one object touch."""
+    masks = [decoded.chosen_logits[index]]
+    if batch.mask_logits is not None and batch.has_mask[index]:
+        masks.append(batch.mask_logits[index, 0].to(masks[0]))
+    half = masks[0].shape[-1] // 2
+    touched = (torch.stack(masks) > 0).unflatten(-1, (2, half)).unflatten(-3, (2, half)).any(-1).any(-2).any(0)
+    marks = {PADDING: [], POSITIVE: [], NEGATIVE: [], BOX_START: [], BOX_END: []}
+    for label, right, below in zip(
+        batch.labels[index].tolist(), *((batch.coords[index] >= 2 * half).T.tolist()), strict=True
+    ):
+        marks[label].append((int(below), int(right)))
+    places = {2 * row + column for row, column in marks[POSITIVE] + marks[NEGATIVE]}
+    for (top, left), (bottom, right) in zip(marks[BOX_START], marks[BOX_END], strict=True):
+        places |= {2 * row + column for row in (top, bottom) for column in (left, right)}
+    return tuple(p for p in there if p in places or touched[p // 2, p % 2])
+
+
+def _prediction(
+    frame: Frame,
+    decoded: Decoded,
+    index: int,
+    refined: tuple[Refined, int] | None,
+    mask: npt.NDArray[np.bool_] | None,
+) -> Prediction:
+    """Bring one object's answer to the plane."""
+    scores = decoded.scores[index].float()
+    chosen = int(decoded.chosen[index])
+    order = [chosen, *(i for i in scores.argsort(descending=True).tolist() if i != chosen)]
+    logits = decoded.logits[index][order].float()  # (M, h, h)
+    values = scores[order].tolist()
+    if refined is not None:
+        answer, row = refined
+        logits[0] = answer.logits[row]
+        values[0] = float(answer.score[row])
+    planes = frame.logits_to_plane(logits)  # (M, Y, X)
+    if refined is not None and (patch := answer.tiles.canvas(row)) is not None:
+        frame.add_to_plane(planes[0], *patch)
+    kept = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+    arrays = planes.cpu().numpy()
+    candidates = tuple(
+        Candidate(array > 0, array, min(1.0, max(0.0, value)), _Memo(memo, mask))
+        for array, value, memo in zip(arrays, values, kept, strict=True)
+    )
+    best = candidates[0]
+    return Prediction(best.mask, best.logits, best.score, candidates, best.memo)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether this is what torch raises when an allocation fails."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(text in str(error) for text in ("can't allocate memory", "not enough memory"))

@@ -1,0 +1,263 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError
+from napari_sam2refiner.network.micro import MicroBase
+from napari_sam2refiner.network.refiner import SAM2Refiner
+from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.image import ImageSession
+
+
+@pytest.fixture(scope="module")
+def fresh() -> SAM2Refiner:
+    torch.manual_seed(0)
+    return SAM2Refiner(MicroBase(width=32, memory_width=16, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1))).eval()
+
+
+@pytest.fixture(scope="module")
+def trained() -> SAM2Refiner:
+    """As if trained: no zeros left."""
+    torch.manual_seed(0)
+    base = MicroBase(width=32, memory_width=16, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1))
+    model = SAM2Refiner(base).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("base.") and not parameter.any():
+                parameter.normal_(std=0.05)
+    return model
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    rows, columns = np.mgrid[:90, :130]
+    discs = sum(np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 60) for y, x in [(20, 30), (60, 90), (70, 20)])
+    return (discs * 1000 + np.random.default_rng(0).normal(100, 10, discs.shape)).astype(np.uint16)
+
+
+class Calls:
+    """Counts the images a model's trunk has encoded."""
+
+    def __init__(self, model: SAM2Refiner) -> None:
+        self.sizes: list[int] = []
+        self._hook = model.base.image_encoder.register_forward_hook(lambda _m, given, _o: self.sizes.append(len(given[0])))
+
+    def __enter__(self) -> "Calls":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+
+def test_a_click_gives_candidates_in_plane_pixels(fresh, image):
+    session = ImageSession(fresh).set_image(image)
+    assert session.shape == (90, 130)
+    answer = session.predict(Prompts(points=[(20, 30)]))
+    assert len(answer.candidates) == 3
+    for candidate in answer.candidates:
+        assert candidate.mask.shape == candidate.logits.shape == (90, 130)
+        assert candidate.mask.dtype == bool
+        assert candidate.logits.dtype == np.float32
+        assert 0 <= candidate.score <= 1
+        assert np.array_equal(candidate.mask, candidate.logits > 0)
+    scores = [c.score for c in answer.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert answer.mask is answer.candidates[0].mask
+    assert answer.logits[20, 30] > answer.logits[60, 90]
+
+
+@pytest.mark.parametrize("local_detail", ["off", "prompted", "on"])
+def test_a_fresh_refiner_gives_what_the_base_gives(fresh, image, local_detail):
+    session = ImageSession(fresh).set_image(image)
+    prompts = Prompts(points=[(20, 30), (60, 90)], labels=[1, 0])
+    refined, base = (session.predict(prompts, refine=r, local_detail=local_detail) for r in (True, False))
+    assert np.array_equal(refined.logits, base.logits)
+    assert refined.score == base.score
+
+
+def test_refining_changes_a_trained_answer(trained, image):
+    session = ImageSession(trained).set_image(image)
+    answers = [session.predict(Prompts(points=[(20, 30)]), local_detail=d) for d in ("off", "prompted", "on")]
+    base = session.predict(Prompts(points=[(20, 30)]), refine=False)
+    for a, b in [(answers[0], base), (answers[1], answers[0])]:
+        assert not np.allclose(a.logits, b.logits, atol=1e-4)
+    assert np.array_equal(answers[0].candidates[1].logits, base.candidates[1].logits)
+
+
+def test_the_image_is_encoded_once_and_lazily(trained, image):
+    with Calls(trained) as calls:
+        session = ImageSession(trained).set_image(image)
+        assert calls.sizes == []
+        session.predict(Prompts(points=[(20, 30)]), local_detail="off")
+        assert calls.sizes == [1, 1, 1]  # the levels of the pyramid
+        session.predict(Prompts(points=[(60, 90)]), local_detail="off")
+        session.predict(Prompts(boxes=[(10, 10, 40, 50)]), refine=False, local_detail="on")
+        assert calls.sizes == [1, 1, 1]
+        session.predict(Prompts(points=[(20, 30)]), local_detail="on")
+        assert calls.sizes[3:] == [4]  # one batch
+        session.predict(Prompts(points=[(60, 90)]), local_detail="on")
+        session.predict(Prompts(points=[(60, 90)]), local_detail="prompted")
+        assert len(calls.sizes) == 4
+        session.set_image(image).encode()
+        assert calls.sizes[4:] == [1, 1, 1]
+
+
+def test_only_prompted_quadrants_are_encoded(trained, image, monkeypatch):
+    seen = []
+    encode_local = trained.encode_local
+    monkeypatch.setattr(trained, "encode_local", lambda pixels: seen.append(len(pixels)) or encode_local(pixels))
+    session = ImageSession(trained).set_image(np.pad(image, ((0, 40), (0, 0))))
+    decode = trained.base.decode
+
+    def certain_of_nothing(*args, **options):
+        decoded = decode(*args, **options)
+        return decoded._replace(logits=decoded.logits - 1000)
+
+    monkeypatch.setattr(trained.base, "decode", certain_of_nothing)
+    session.predict(Prompts(points=[(20, 30)]))
+    assert seen == [1]
+    session.predict(Prompts(points=[(20, 30), (100, 100)], labels=[1, 0]))
+    assert seen == [1, 1]
+    session.predict(Prompts(boxes=[(10, 10, 120, 120)]))
+    assert seen == [1, 1, 2]
+
+
+def test_many_objects_are_answered_as_one_by_one(trained, image):
+    session = ImageSession(trained).set_image(image)
+    mask = np.zeros(image.shape, bool)
+    mask[60:80, 10:30] = True
+    prompts = [
+        Prompts(points=[(20, 30)]),
+        Prompts(points=[(60, 90), (20, 30)], labels=[1, 0]),
+        Prompts(boxes=[(10, 20, 30, 40)]),
+        Prompts(mask=mask),
+        Prompts(points=[(70, 20)]),
+    ]
+    one_by_one = [session.predict(p) for p in prompts]
+    together = session.predict_many(prompts)
+    for a, b in zip(one_by_one, together, strict=True):
+        assert np.allclose(a.logits, b.logits, atol=1e-3)
+        assert a.score == pytest.approx(b.score, abs=1e-4)
+        assert len(a.candidates) == len(b.candidates)
+    corrected = session.predict_many(prompts, previous=together)
+    alone = session.predict(prompts[2], previous=together[2])
+    assert np.allclose(corrected[2].logits, alone.logits, atol=1e-3)
+    assert session.predict_many([]) == []
+
+
+def test_a_correction_goes_on_from_the_answer_before(fresh, image):
+    session = ImageSession(fresh).set_image(image)
+    first = session.predict(Prompts(points=[(20, 30)]))
+    both = Prompts(points=[(20, 30), (60, 90)])
+    corrected, anew = session.predict(both, previous=first), session.predict(both)
+    assert len(corrected.candidates) == 1
+    assert not np.array_equal(corrected.logits, anew.logits)
+    other = session.predict(both, previous=first.choose(1))
+    assert not np.array_equal(corrected.logits, other.logits)
+    again = session.predict(Prompts(points=[(20, 30)]), previous=first)
+    assert len(again.candidates) == 1
+
+
+def test_a_mask_is_followed_until_there_is_an_answer(fresh, image, monkeypatch):
+    given = []
+    decode = fresh.base.decode
+    monkeypatch.setattr(
+        fresh.base, "decode", lambda f, i, prompts, **o: given.append(prompts) or decode(f, i, prompts, **o)
+    )
+    session = ImageSession(fresh).set_image(image)
+    mask = np.zeros(image.shape, int)
+    mask[:45] = 1
+    first = session.predict(Prompts(mask=mask))
+    session.predict(Prompts(points=[(80, 10)], labels=[0], mask=mask), previous=first)
+    session.predict(Prompts(mask=1 - mask), previous=first)
+    drawn, answer, redrawn = (prompts.mask_logits[0, 0] for prompts in given)
+    assert set(drawn.unique().tolist()) <= {-10.0, 10.0} | set(drawn[43:46].unique().tolist())
+    assert drawn[0, 0] == 10.0
+    assert drawn[60, 0] == -10.0
+    assert torch.equal(answer, first.memo.logits)
+    assert redrawn[0, 0] == -10.0
+    assert answer.shape == (128, 128)
+
+
+def test_previous_of_other_origin_is_read_from_its_logits(fresh, image):
+    session = ImageSession(fresh).set_image(image)
+    first = session.predict(Prompts(points=[(20, 30)]))
+    foreign = type(first)(first.mask, first.logits, first.score)
+    prompts = Prompts(points=[(20, 30), (22, 33)])
+    a, b = session.predict(prompts, previous=first), session.predict(prompts, previous=foreign)
+    assert np.corrcoef(a.logits.ravel(), b.logits.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (7, 7), (700, 30), (64, 64, 2), (64, 64, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_any_size_and_type(fresh, shape, dtype):
+    image = np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
+    answer = ImageSession(fresh).set_image(image).predict(Prompts(points=[(0, 5)]))
+    assert answer.mask.shape == shape[:2]
+    assert np.isfinite(answer.logits).all()
+
+
+def test_a_constant_image_is_answered(fresh):
+    answer = ImageSession(fresh).set_image(np.full((50, 60), 7)).predict(Prompts(points=[(20, 20)]))
+    assert np.isfinite(answer.logits).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (np.zeros((0, 5)), r"\(0, 5\)"),
+        (np.zeros((1, 1)), r"\(1, 1\)"),
+        (np.zeros(5), r"\(5,\)"),
+        (np.zeros((2, 3, 4, 5, 6, 7)), r"\(2, 3, 4, 5, 6, 7\)"),
+        (np.zeros((5, 5), complex), "complex128"),
+        (np.full((5, 5), None), "object"),
+        (np.full((5, 5), np.nan), "finite"),
+    ],
+)
+def test_a_wrong_image_leaves_the_session_as_it_was(fresh, image, wrong, says):
+    session = ImageSession(fresh).set_image(image)
+    before = session.predict(Prompts(points=[(20, 30)]))
+    with pytest.raises(InvalidImageError, match=says):
+        session.set_image(wrong)
+    assert session.shape == (90, 130)
+    assert np.array_equal(session.predict(Prompts(points=[(20, 30)])).logits, before.logits)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "says"),
+    [
+        (Prompts(points=[(20, 30)], labels=[0]), "no positive prompt"),
+        (Prompts(points=[(20, 30), (90, 30)]), "point 1 at"),
+        (Prompts(boxes=[(100, 10, 120, 20)]), "box 0"),
+        (Prompts(mask=np.ones((90, 131))), r"\(90, 131\)"),
+    ],
+)
+def test_a_wrong_prompt_is_named_before_anything_is_encoded(fresh, image, prompts, says):
+    session = ImageSession(fresh).set_image(image)
+    with Calls(fresh) as calls:
+        with pytest.raises(InvalidPromptError, match=says):
+            session.predict(prompts)
+        with pytest.raises(InvalidPromptError, match=f"object 1: .*{says}"):
+            session.predict_many([Prompts(points=[(20, 30)]), prompts])
+        assert calls.sizes == []
+
+
+def test_other_wrong_calls(fresh, image):
+    session = ImageSession(fresh)
+    prompts = Prompts(points=[(20, 30)])
+    with pytest.raises(InvalidImageError, match="set_image"):
+        session.predict(prompts)
+    with pytest.raises(InvalidConfigError, match="'linear'"):
+        session.set_image(image, intensity="linear")
+    session.set_image(image)
+    with pytest.raises(InvalidConfigError, match="'some'"):
+        session.predict(prompts, local_detail="some")
+    with pytest.raises(InvalidPromptError, match="2 previous predictions for 1"):
+        session.predict_many([prompts], previous=[None, None])
+    answer = session.predict(prompts)
+    with pytest.raises(InvalidPromptError, match=r"\(90, 130\)"):
+        session.set_image(image[:80]).predict(prompts, previous=answer)
+    session.reset()
+    assert session.shape is None
+    with pytest.raises(InvalidImageError, match="set_image"):
+        session.encode()
