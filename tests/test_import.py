@@ -34,6 +34,12 @@ def test_prompts_and_errors_need_no_torch() -> None:
     assert (HEAVY - {"numpy"}).isdisjoint(json.loads(loaded))
 
 
+@pytest.mark.parametrize("name", napari_sam2refiner.__all__)
+def test_public_name_loads(name: str) -> None:
+    assert getattr(napari_sam2refiner, name) is not None
+    assert name in dir(napari_sam2refiner)
+
+
 def test_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
