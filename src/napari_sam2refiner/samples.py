@@ -21,13 +21,13 @@ BACKGROUND, PHOTONS = 8.0, 110.0  # expected counts outside, and added in the mi
 
 def cell() -> list[LayerData]:
     """Return one cell in a quantitative phase image, (660, 550) uint8; from scikit-image, CC0."""
-    image = data.cell()  # type: ignore[no-untyped-call]
+    image = data.cell()
     return [(image, {"name": "cell", "colormap": "gray"}, "image")]
 
 
 def tissue() -> list[LayerData]:
     """Return colonic glands with stained nuclei, (512, 512, 3) uint8; from scikit-image, no known restrictions."""
-    image = data.immunohistochemistry()  # type: ignore[no-untyped-call]
+    image = data.immunohistochemistry()
     return [(image, {"name": "tissue", "rgb": True}, "image")]
 
 

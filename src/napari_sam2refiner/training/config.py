@@ -1,0 +1,122 @@
+"""Settings of a training run: closed, validated, saved beside every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_sam2refiner.errors import InvalidConfigError, ReadError
+
+PROMPT_KINDS = ("click", "random_click", "box", "noisy_box", "noisy_mask")
+
+
+class BaseTrainingConfig(BaseModel):
+    """Settings of `train base`; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0)
+    """Of weights, crops and the simulated user."""
+    steps: int = Field(20_000, ge=1)
+    """Optimizer steps at most."""
+    minutes: float | None = Field(None, gt=0)
+    """Wall-clock limit; the schedule follows whichever of steps and minutes is nearer its end."""
+    crop: int = Field(256, ge=64, multiple_of=32)
+    """Side of the training crops in pixels; also trained at a half and a quarter of it."""
+    crops: int = Field(6, ge=1)
+    """Crops in a step."""
+    objects: int = Field(6, ge=1)
+    """Objects taken from a crop at most."""
+    rounds: int = Field(3, ge=1)
+    """Prompts of an object: the first and corrective clicks."""
+    long_rounds: int = Field(6, ge=1)
+    """Rounds of every eighth step, with fewer objects."""
+    extent: tuple[float, float] = (8.0, 300.0)
+    """Extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
+    first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
+        "click": 0.45,
+        "random_click": 0.22,
+        "box": 0.1,
+        "noisy_box": 0.13,
+        "noisy_mask": 0.1,
+    }
+    """Shares of the kinds of first prompt."""
+    weights: dict[str, float] = {
+        "dsb2018": 0.26,
+        "pfc_neurons": 0.1,
+        "bbbc010_worms": 0.08,
+        "usiigaci_t98g": 0.12,
+        "em_fibsem_medulla_neurites": 0.1,
+        "plantseg": 0.08,
+        "qcanet_mouse_embryo_nuclei": 0.03,
+        "usiigaci_t98g_silver": 0.04,
+        "cancer_cell_migration_silver": 0.01,
+        "chase_db1": 0.02,
+        "scenes": 0.16,
+    }
+    """Shares of the data sets; sets that are not there are left out, others get 0.05."""
+    scenes: int = Field(400, ge=0)
+    """Synthetic scenes to draw."""
+    learning_rate: float = Field(8e-4, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    warmup: int = Field(150, ge=0)
+    """Steps of linear warm-up."""
+    cooldown: float = Field(0.6, ge=0, le=1)
+    """Share of the run at its end in which the rate falls, as a cosine, to a hundredth."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    ema: float = Field(0.999, ge=0, lt=1)
+    """Decay of the averaged weights, which are what is validated and shipped."""
+    guess_weight: float = Field(0.5, ge=0)
+    fused_weight: float = Field(0.3, ge=0)
+    score_weight: float = Field(0.5, ge=0)
+    rank_weight: float = Field(1.0, ge=0)
+    outline_weight: float = Field(0.5, ge=0)
+    """Weights of the losses beside the final mask's, which has one."""
+    validate_every: int = Field(1000, ge=1)
+    """Steps between validations."""
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    workers: int = Field(0, ge=0)
+    """Processes that prepare crops; 0 prepares them in the training process."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        low, high = self.extent
+        if not 0 < low < high:
+            msg = f"extent is {self.extent}; give two growing positive numbers"
+            raise ValueError(msg)
+        for name in ("first_prompts", "weights"):
+            shares = getattr(self, name)
+            if min(shares.values(), default=0) < 0 or sum(shares.values()) <= 0:
+                msg = f"{name} must be shares of at least 0 with a positive sum"
+                raise ValueError(msg)
+        return self
+
+
+def load_config(path: Path | None, **overrides: object) -> BaseTrainingConfig:
+    """Read settings from a JSON file, if there is one, and replace those given by name (None keeps).
+
+    Raises
+    ------
+    ReadError
+        If the file cannot be read.
+    InvalidConfigError
+        If any setting is unknown or out of range; all problems are named.
+    """
+    text = "{}"
+    if path is not None:
+        try:
+            text = path.read_text()
+        except OSError as error:
+            msg = f"{path} cannot be read ({error.strerror}); give a JSON file of settings."
+            raise ReadError(msg) from error
+    try:
+        settings = BaseTrainingConfig.model_validate_json(text).model_dump()
+        settings.update({k: v for k, v in overrides.items() if v is not None})
+        return BaseTrainingConfig.model_validate(settings)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
+        msg = f"the settings are not valid ({problems}); mend them."
+        raise InvalidConfigError(msg) from error

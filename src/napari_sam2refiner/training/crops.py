@@ -1,0 +1,180 @@
+"""Training crops: a piece of a field around some object at a random scale, as a microscope might have shown it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage as ndi
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from napari_sam2refiner.planes.intensity import limits, rescale
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.datasets import Field
+    from napari_sam2refiner.training.config import BaseTrainingConfig
+
+SMALLEST_OBJECT = 20  # pixels of the crop
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One training crop.
+
+    Attributes
+    ----------
+    pixels : (3, S, S) float32 tensor
+        0 to 1; NaN where the crop lies outside the image.
+    labels : (S, S) int32 tensor
+    chosen : tuple of int
+        Labels to train on, the one that the crop was made for first.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    chosen: tuple[int, ...]
+
+
+class CropDataset(Dataset[Crop]):
+    """Crop number i of a run; the same settings and number give the same crop.
+
+    Parameters
+    ----------
+    sets : dict of str to list of Field
+    config : BaseTrainingConfig
+    first : int
+        Added to the number, so that other runs over the same fields see other crops.
+    """
+
+    def __init__(self, sets: dict[str, list[Field]], config: BaseTrainingConfig, first: int = 0) -> None:
+        self.sets = sets
+        self.config = config
+        self.first = first
+        shares = np.array([config.weights.get(name, 0.05) for name in sets])
+        self.shares = shares / shares.sum()
+
+    def __len__(self) -> int:
+        """Return how many crops a whole run takes."""
+        return self.config.steps * self.config.crops
+
+    def __getitem__(self, index: int) -> Crop:
+        """Return crop number `index`."""
+        rng = np.random.default_rng([self.config.seed, self.first, index])
+        while True:
+            fields = list(self.sets.values())[rng.choice(len(self.shares), p=self.shares)]
+            crop = cut(fields[rng.integers(len(fields))], rng, self.config)
+            if crop.chosen:
+                return crop
+
+
+def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> Crop:
+    """Cut a crop around a random object of a field; `chosen` is empty if nothing of use is in it."""
+    ids = np.unique(field.labels)
+    target = int(rng.choice(ids[ids > 0]))
+    rows, columns = np.nonzero(field.labels == target)
+    own = max(np.ptp(rows), np.ptp(columns)) + 1
+    low, high = np.log(config.extent)
+    # planes are shown whole or in part, hardly ever much smaller than the view or enlarged beyond recognition
+    zoom = np.clip(np.exp(rng.uniform(low, high)) / own, 0.85 * config.crop / max(field.labels.shape), 4.0)
+    stretch = math.exp(rng.normal(0, 0.08))
+    size = np.maximum(8, np.round(config.crop / zoom * np.array([stretch, 1 / stretch]))).astype(int)
+    middle = np.array([rows.mean(), columns.mean()]) + rng.uniform(-0.4, 0.4, 2) * size
+    corner = (middle - size / 2).astype(int)
+    if rng.random() < 0.85:
+        corner = np.clip(corner, np.minimum(0, field.labels.shape - size), np.maximum(0, field.labels.shape - size))
+    image, labels = _window(field, corner, size)
+    pixels = _brightness(_normalised(field, image, rng), rng)
+    pixels, labels = _turned(pixels, labels, rng)
+    return _resampled(pixels, labels, target, rng, config)
+
+
+def _window(
+    field: Field, corner: npt.NDArray[Any], size: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """Return image (as float, NaN outside) and labels (0 outside) of a window that may leave the field."""
+    shape = np.array(field.labels.shape)
+    low, high = np.clip(corner, 0, shape), np.clip(corner + size, 0, shape)
+    inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    margins = [(a - c, c + s - b) for a, b, c, s in zip(low, high, corner, size, strict=True)]
+    image = np.atleast_3d(field.image[inside]).astype(np.float32)
+    return (
+        np.pad(image, [*margins, (0, 0)], constant_values=np.nan),
+        np.pad(field.labels[inside], margins),
+    )
+
+
+def _normalised(field: Field, image: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return three channels in 0 to 1, by the limits of the whole field or, at times, of the window."""
+    inside = ~np.isnan(image[..., 0])
+    values = np.where(inside[..., None], image, image[inside].min() if inside.any() else 0.0)
+    ends = field.limits
+    if rng.random() < 0.25 and inside.mean() > 0.5:
+        ends = limits(values)
+    pixels = rescale(values[..., :3], limits=ends)
+    pixels[~inside] = np.nan
+    return pixels
+
+
+def _brightness(pixels: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Change gain, offset, gamma, contrast sign, colour, sharpness and noise."""
+    if rng.random() < 0.15:
+        pixels = 1.0 - pixels
+    if rng.random() < 0.5:
+        pixels = pixels ** np.float32(math.exp(rng.normal(0, 0.35)))
+    if rng.random() < 0.2:  # colour where there was none, or another one
+        tint = rng.uniform(0.4, 1.0, 3).astype(np.float32)
+        pixels = 1.0 - (1.0 - pixels) * tint if rng.random() < 0.5 else pixels * tint
+    if rng.random() < 0.15:
+        pixels = np.repeat(pixels @ rng.dirichlet((1.0, 1.0, 1.0)).astype(np.float32)[:, None], 3, axis=2)
+    pixels = pixels * np.float32(math.exp(rng.normal(0, 0.2))) + np.float32(rng.normal(0, 0.06))
+    if rng.random() < 0.2:  # uneven light
+        y, x = np.ogrid[-1 : 1 : pixels.shape[0] * 1j, -1 : 1 : pixels.shape[1] * 1j]
+        slope = rng.normal(0, 0.2, 2)
+        pixels = pixels * (1.0 + slope[0] * y + slope[1] * x).astype(np.float32)[..., None]
+    return pixels.astype(np.float32)
+
+
+def _turned(
+    pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Turn by a multiple of 90 degrees and mirror."""
+    quarter = int(rng.integers(4))
+    pixels, labels = np.rot90(pixels, quarter), np.rot90(labels, quarter)
+    if rng.random() < 0.5:
+        pixels, labels = pixels[:, ::-1], labels[:, ::-1]
+    return np.ascontiguousarray(pixels), np.ascontiguousarray(labels)
+
+
+def _resampled(
+    pixels: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int32],
+    target: int,
+    rng: np.random.Generator,
+    config: BaseTrainingConfig,
+) -> Crop:
+    """Resample to the crop's side, blur and add noise there, and choose objects."""
+    side = (config.crop, config.crop)
+    missing = np.isnan(pixels[..., :1])
+    stack = torch.from_numpy(np.concatenate([np.nan_to_num(pixels, nan=0.3), missing], 2)).permute(2, 0, 1)[None]
+    stack = F.interpolate(stack.float(), size=side, mode="bilinear", align_corners=False, antialias=True)[0]
+    image = stack[:3]
+    if rng.random() < 0.15:
+        width = rng.uniform(0.4, 1.5)
+        image = torch.from_numpy(np.stack([ndi.gaussian_filter(c, width) for c in image.numpy()]))
+    if rng.random() < 0.35:
+        noise = rng.standard_normal((3 if rng.random() < 0.3 else 1, *side)).astype(np.float32)
+        image = image + torch.from_numpy(noise) * rng.uniform(0, 0.12)
+    image = torch.where(stack[3:] > 0.5, torch.nan, image)
+    drawn = F.interpolate(torch.from_numpy(labels)[None, None].float(), size=side, mode="nearest-exact")[0, 0].int()
+    areas = torch.bincount(drawn.flatten().long())
+    usable = [i for i in torch.nonzero(areas >= SMALLEST_OBJECT)[:, 0].tolist() if i > 0]
+    others = [i for i in usable if i != target]
+    order = rng.permutation(others)[: config.objects - 1].tolist() if others else []
+    chosen = ([target] if target in usable else []) + order
+    return Crop(image, drawn, tuple(int(i) for i in chosen))

@@ -1,0 +1,34 @@
+"""What a base learns from: the training fields of data sets, and synthetic scenes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam2refiner.datasets import Field, read_set, set_folders, set_meta
+from napari_sam2refiner.planes.intensity import limits
+from napari_sam2refiner.training.scenes import scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def training_fields(paths: list[Path], *, scenes: int, seed: int) -> dict[str, list[Field]]:
+    """Return the training fields of every set that may train, and synthetic scenes."""
+    sets = {
+        folder.name: read_set(folder, "train", for_training=True)
+        for folder in set_folders(paths)
+        if set_meta(folder).get("use") == "train" and (folder / "train").exists()
+    }
+    if scenes:
+        sets["scenes"] = [scene_field(seed * 1_000_000 + i) for i in range(scenes)]
+    return sets
+
+
+def scene_field(seed: int, side: int = 320) -> Field:
+    """Return a synthetic scene as a field, its image in 8 bits."""
+    image, labels = scene(seed, side)
+    low, high = limits(image)
+    eight = (np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+    return Field(f"scenes/{seed}", eight, labels, (0.0, 255.0))

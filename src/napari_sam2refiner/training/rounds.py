@@ -1,0 +1,209 @@
+"""Rounds of prompts on a batch of crops, as a user would give them: the heart of training and validation of a base.
+
+Letters: B crops of side S, N objects, L levels of the pyramid, T = S / 2 (the resolution the user sees the masks at).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch, pick
+from napari_sam2refiner.network.micro import SCALES, Level, LevelAnswer, MicroBase, at_scale
+from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, noisy_mask, random_points, tight_box
+from napari_sam2refiner.training.losses import mask_iou, stack_levels
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.training.crops import Crop
+
+SEEN = 2  # pixels of the crop in one pixel of what the simulated user looks at
+MASK_LOGIT = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Crops and the objects taken from them.
+
+    Attributes
+    ----------
+    pixels : (B, 3, S, S)
+        Normalised for the network.
+    labels : (B, S, S) int32
+    image : (N,) int64
+        Crop of each object.
+    truth : (N, S, S) bool
+    seen : (N, T, T) bool numpy array
+        The truth as the simulated user sees it.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    image: Tensor
+    truth: Tensor
+    seen: npt.NDArray[np.bool_]
+
+
+class Round(NamedTuple):
+    """What all levels say after one prompt more.
+
+    Attributes
+    ----------
+    answers : tuple of LevelAnswer
+        One for each level.
+    score_logits, ious : (N, L)
+        Predicted (before the sigmoid) and true IoU of each level's mask.
+    shown : (N,) int64
+        The level whose mask the user saw.
+    """
+
+    answers: tuple[LevelAnswer, ...]
+    score_logits: Tensor
+    ious: Tensor
+    shown: Tensor
+
+
+def collate(crops: list[Crop], network: MicroBase, objects: int, device: torch.device) -> Batch:
+    """Put crops together; at most `objects` of each."""
+    pixels = torch.stack([c.pixels for c in crops]).to(device, memory_format=torch.channels_last)
+    mean, std = (pixels.new_tensor(v).reshape(3, 1, 1) for v in (network.input.mean, network.input.std))
+    labels = torch.stack([c.labels for c in crops])
+    pairs = [(b, label) for b, crop in enumerate(crops) for label in crop.chosen[:objects]]
+    image = torch.tensor([b for b, _ in pairs])
+    truth = labels[image] == torch.tensor([label for _, label in pairs])[:, None, None]
+    seen = F.avg_pool2d(truth[:, None].float(), SEEN)[:, 0] >= 0.5
+    # what lies outside the plane is zero after normalisation, as the padding of a letterboxed plane
+    return Batch(
+        ((pixels - mean) / std).nan_to_num(0.0), labels.to(device), image.to(device), truth.to(device), seen.numpy()
+    )
+
+
+class Conversation:
+    """The prompts given so far for N objects, in pixels of the crop."""
+
+    def __init__(self, batch: Batch, kinds: Mapping[Any, float], rng: np.random.Generator) -> None:
+        self.batch = batch
+        self.rng = rng
+        self.points: list[list[tuple[float, float]]] = [[] for _ in batch.seen]  # (x, y)
+        self.labels: list[list[int]] = [[] for _ in batch.seen]
+        side = batch.truth.shape[-1] // 4
+        self.previous = torch.zeros(len(batch.seen), 1, side, side)
+        self.has_previous = torch.zeros(len(batch.seen), dtype=torch.bool)
+        shares = np.array(list(kinds.values()))
+        for n, kind in enumerate(rng.choice(list(kinds), len(batch.seen), p=shares / shares.sum())):
+            self._open(n, str(kind))
+
+    def _open(self, n: int, kind: str) -> None:
+        """Give object n its first prompt."""
+        seen = self.batch.seen[n]
+        if not seen.any() or kind == "click":
+            point = deepest_point(seen)
+            self._click(n, *(point if point is not None else self._any_pixel(n)), POSITIVE)
+        elif kind == "random_click":
+            y, x = random_points(seen, 1, self.rng)[0]
+            self._click(n, int(y), int(x), POSITIVE)
+        elif kind in ("box", "noisy_box"):
+            y0, x0, y1, x1 = tight_box(seen) if kind == "box" else noisy_box(seen, self.rng)
+            corners = [((x + 0.5) * SEEN - 0.5, (y + 0.5) * SEEN - 0.5) for y, x in ((y0, x0), (y1, x1))]
+            self.points[n] += corners
+            self.labels[n] += [BOX_START, BOX_END]
+        else:
+            rough = torch.from_numpy(noisy_mask(seen, self.rng))[None, None].float()
+            self.previous[n] = MASK_LOGIT * (2.0 * F.avg_pool2d(rough, 4 // SEEN)[0] - 1.0)
+            self.has_previous[n] = True
+
+    def _any_pixel(self, n: int) -> tuple[int, int]:
+        """A pixel of an object too thin to be seen at half resolution."""
+        y, x = torch.nonzero(self.batch.truth[n])[0].tolist()
+        return y // SEEN, x // SEEN
+
+    def _click(self, n: int, y: int, x: int, label: int) -> None:
+        jitter = self.rng.uniform(-0.5, 0.5, 2)
+        self.points[n].append(((x + 0.5 + jitter[0]) * SEEN - 0.5, (y + 0.5 + jitter[1]) * SEEN - 0.5))
+        self.labels[n].append(label)
+
+    def prompts(self) -> PromptBatch:
+        """Return what was said so far, padded to the longest."""
+        longest = max(max(map(len, self.labels)), 1)
+        coords = np.zeros((len(self.points), longest, 2), np.float32)
+        labels = np.full((len(self.points), longest), PADDING, np.int32)
+        for n, (points, own) in enumerate(zip(self.points, self.labels, strict=True)):
+            coords[n, : len(points)], labels[n, : len(own)] = np.reshape(points, (-1, 2)), own
+        device = self.batch.pixels.device
+        return PromptBatch(
+            torch.from_numpy(coords).to(device),
+            torch.from_numpy(labels).to(device),
+            self.previous.to(device),
+            self.has_previous.to(device),
+        )
+
+    def correct(self, shown: Tensor) -> None:
+        """Look at the masks shown, logits (N, S/4, S/4), and click where each is most wrong."""
+        self.previous, self.has_previous = shown[:, None].cpu(), torch.ones_like(self.has_previous)
+        masks = F.interpolate(self.previous, scale_factor=4 // SEEN, mode="bilinear", align_corners=False)[:, 0] > 0
+        for n, (mask, truth) in enumerate(zip(masks.numpy(), self.batch.seen, strict=True)):
+            click = next_click(mask, truth)
+            if click is not None:
+                self._click(n, click.y, click.x, POSITIVE if click.positive else NEGATIVE)
+
+
+def encode_pyramid(network: MicroBase, pixels: Tensor) -> list[Level]:
+    """Encode crops at every scale of the pyramid."""
+    return [network.encode_level(pixels if s == 1 else F.avg_pool2d(pixels, s)) for s in SCALES]
+
+
+def converse(
+    network: MicroBase,
+    levels: list[Level],
+    batch: Batch,
+    talk: Conversation,
+    rounds: int,
+    *,
+    explore: float,
+    anywhere: bool,
+) -> Iterator[Round]:
+    """Ask the network round after round.
+
+    Parameters
+    ----------
+    explore : float
+        Share of objects whose user sees the mask of a random level instead of the best by score.
+    anywhere : bool
+        Whether to move the positional encoding's origin at random, so that every place of the full input is learned.
+    """
+    rng = talk.rng
+    seen = torch.from_numpy(batch.seen).to(batch.pixels.device)
+    origins = []
+    for level in levels:
+        room = network.image_size // network.backbone_stride - level.features.embedding.shape[-1]
+        row, column = rng.integers(0, room + 1, 2).tolist() if anywhere else (0, 0)
+        origins.append((row, column))
+    for number in range(rounds):
+        prompts = talk.prompts()
+        answers = tuple(
+            network.decode_level(level, batch.image, at_scale(prompts, scale), origin)
+            for level, scale, origin in zip(levels, SCALES, origins, strict=True)
+        )
+        with torch.no_grad():
+            at_user = [_resize(a.logits, seen.shape[-1]) for a in answers]
+            ious = stack_levels([mask_iou(logits, seen) for logits in at_user])
+            scores = stack_levels([a.score_logits for a in answers])
+            random = torch.from_numpy(rng.integers(0, len(SCALES), len(seen))).to(scores.device)
+            wander = torch.from_numpy(rng.random(len(seen)) < explore).to(scores.device)
+            shown = torch.where(wander, random, scores.argmax(1))
+        yield Round(answers, stack_levels([a.score_logits for a in answers]), ious, shown)
+        if number + 1 < rounds:
+            with torch.no_grad():
+                finest = answers[0].logits.shape[-1]
+                talk.correct(pick(torch.stack([_resize(a.logits.detach(), finest) for a in answers], 1), shown))
+
+
+def _resize(logits: Tensor, side: int) -> Tensor:
+    """Resample (N, h, h) logits bilinearly to (N, side, side)."""
+    return F.interpolate(logits[:, None].float(), size=(side, side), mode="bilinear", align_corners=False)[:, 0]
