@@ -17,7 +17,7 @@ help: ## list the targets
 
 setup: $(STAMP) ## make .venv with the package, its extras and the tools
 
-$(STAMP): pyproject.toml uv.lock scripts/setup.sh
+$(STAMP): pyproject.toml scripts/setup.sh
 	scripts/setup.sh
 	@touch $@
 

@@ -55,4 +55,5 @@ export UV_PYTHON_PREFERENCE=system
 # Institutes sit behind proxies with certificates of their own, which only the system's store knows.
 [ -s /etc/ssl/certs/ca-certificates.crt ] && export UV_SYSTEM_CERTS=true
 unset VIRTUAL_ENV
-"$uv" sync --extra all --extra train --extra dev
+"$uv" venv --quiet --allow-existing --python '>=3.11,<3.15' .venv
+"$uv" pip install --python .venv/bin/python --editable '.[all,train,dev]'
