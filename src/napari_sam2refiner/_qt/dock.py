@@ -117,7 +117,7 @@ class SegmentDock(QWidget):
         self._deferred.connect(self._on_deferred, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
         self.state.events.connect(self._on_state_changed)
         controller = self.controller
-        self.source.image_chosen.connect(controller.choose_image)
+        self.source.image_chosen.connect(self._on_image_chosen)
         self.source.model_chosen.connect(controller.choose_model)
         self.source.file_asked.connect(self._on_file_asked)
         prompts = self.prompts
@@ -153,6 +153,10 @@ class SegmentDock(QWidget):
         if isinstance(active, Image):
             self.source.set_image(active)
         self.controller.choose_image(self.source.image)
+
+    def _on_image_chosen(self) -> None:
+        """Take the image, but not while napari is adding it: what is added last becomes active."""
+        self._defer(lambda: self.controller.choose_image(self.source.image))
 
     def _on_polarity_chosen(self, negative: bool) -> None:
         self.controller.set_negative(negative)

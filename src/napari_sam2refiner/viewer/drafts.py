@@ -32,7 +32,7 @@ class Region:
             angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)[:, None]
             down, across = (corners[3] - corners[0]) / 2, (corners[1] - corners[0]) / 2
             corners = corners.mean(0) + np.cos(angle) * down + np.sin(angle) * across
-        inside: npt.NDArray[np.bool_] = polygon2mask(shape, corners)  # type: ignore[no-untyped-call]
+        inside: npt.NDArray[np.bool_] = polygon2mask(shape, corners)
         return inside
 
     @property

@@ -339,6 +339,7 @@ class ImageLayers:
             "object_id": np.array(table["object_id"]),
         }
         points.symbol = [POLARITY_SYMBOLS.get(polarity, "disc") for polarity in table["polarity"]]
+        points.feature_defaults = self._feature_defaults()  # an empty table has made them NaN
 
     # -- masks -----------------------------------------------------------------------------------------------------
 
@@ -472,7 +473,6 @@ class ImageLayers:
     def _listen(self, role: Role, layer: Layer) -> None:
         if role == "prompts":
             layer.events.data.connect(self._on_points_data)
-            layer.events.features.connect(self._on_points_features)
             layer.mouse_drag_callbacks.append(self._on_points_pressed)
         elif role == "regions":
             layer.events.data.connect(self._on_shapes_data)
@@ -512,10 +512,6 @@ class ImageLayers:
         self._is_flipped = False
         with self._quiet():
             self._set_features(points, table)
-
-    def _on_points_features(self) -> None:
-        if not self._is_quiet and self._is_attached:
-            self.marks_changed.emit()
 
     def _on_shapes_data(self, event: Any) -> None:
         if not self._is_quiet and self._is_attached and _action(event) in ("added", "changed", "removed"):

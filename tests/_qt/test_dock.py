@@ -1,0 +1,428 @@
+"""The dock in a real viewer, driven by mouse and keys."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import RADII, FakeSession, disc
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_sam2refiner._qt.dock import KEYS, SegmentDock
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, perform
+from napari_sam2refiner.viewer.state import ModelChoice
+
+SHAPE = (60, 80)
+MODELS = (ModelChoice("micro", 25_000_000, True),)
+
+
+class Bench:
+    """A viewer with the dock, and a user."""
+
+    def __init__(self, viewer: Any, qtbot: Any, **options: Any) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        self.log: list[Any] = []
+        settings = {"models": MODELS, "load": lambda name, _: name, "session": lambda _: FakeSession(self.log)}
+        self.dock = SegmentDock(viewer, **{**settings, **options})
+        viewer.window.add_dock_widget(self.dock, name="segment")
+        qtbot.waitUntil(self.is_idle)
+
+    def is_idle(self) -> bool:
+        QApplication.processEvents()
+        state = self.dock.state
+        return not (state.loading or state.encoding or state.answering)
+
+    @property
+    def canvas(self) -> QWidget:
+        return next(
+            w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop" and w.isVisible()
+        )
+
+    def place(self, *world: float) -> QPoint:
+        """Return where on the canvas a world point (y, x) is."""
+        canvas, camera = self.canvas, getattr(self.viewer, "scene", self.viewer).camera
+        y, x = (np.array(world) - np.array(camera.center[-2:])) * camera.zoom
+        return QPoint(round(x + canvas.width() / 2), round(y + canvas.height() / 2))
+
+    def click(self, *world: float, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        before = self.dock.state.undo, self.dock.state.positives, self.dock.state.negatives
+        self.qtbot.mouseMove(self.canvas, self.place(*world))
+        self.qtbot.mouseClick(self.canvas, Qt.MouseButton.LeftButton, modifier, self.place(*world))
+        state = self.dock.state
+        self.qtbot.waitUntil(lambda: (state.undo, state.positives, state.negatives) != before and self.is_idle())
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        button = Qt.MouseButton.LeftButton
+        self.qtbot.mouseMove(self.canvas, self.place(*start))
+        self.qtbot.mousePress(self.canvas, button, pos=self.place(*start))
+        for share in (0.3, 0.6, 1.0):
+            self.qtbot.mouseMove(self.canvas, self.place(*(np.array(start) * (1 - share) + np.array(end) * share)))
+            QApplication.processEvents()  # moves that wait are merged into one
+        self.qtbot.mouseRelease(self.canvas, button, pos=self.place(*end))
+        self.qtbot.waitUntil(self.is_idle)
+
+    def choose(self, name: str) -> None:
+        self.dock.source.set_image(self.viewer.layers[name])
+        self.qtbot.waitUntil(lambda: self.dock.state.image == name and self.is_idle())
+
+    def press(self, key: str, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        self.qtbot.keyClick(self.canvas, key, modifier)
+        self.qtbot.waitUntil(self.is_idle)
+
+    @property
+    def preview(self) -> Any:
+        return self.viewer.layers["preview"].data > 0
+
+    def result(self, name: str = "cells objects") -> Any:
+        return self.viewer.layers[name].data
+
+
+@pytest.fixture
+def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(image: Any = None, layer: dict[str, Any] | None = None, **options: Any) -> Bench:
+        viewer = make_napari_viewer_proxy(show=True)
+        if layer is not None or image is not None:
+            viewer.add_image(np.zeros(SHAPE) if image is None else image, **{"name": "cells", **(layer or {})})
+        made.append(Bench(viewer, qtbot, **options))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.dock.shut_down()
+        bench.dock = bench.viewer = None
+    assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_click_correct_commit_undo_redo(bench: Any) -> None:
+    user = bench(layer={})
+    assert user.viewer.layers.selection.active.name == "prompts"
+    user.click(30, 40)
+    y, x = user.viewer.layers["prompts"].data[0]
+    assert (y, x) == pytest.approx((30, 40), abs=0.6)
+    mask = disc(SHAPE, y, x, RADII[0])
+    np.testing.assert_array_equal(user.preview, mask)
+    user.press("N")
+    user.click(30, 44)
+    assert user.viewer.layers["prompts"].features["polarity"].tolist() == ["positive", "negative"]
+    corrected = user.preview
+    assert not corrected[30, 44]
+    user.press("K")
+    np.testing.assert_array_equal(user.result(), corrected.astype(np.uint32))
+    assert not user.preview.any()
+    assert len(user.viewer.layers["prompts"].data) == 0
+    user.press("U")
+    assert not user.result().any()
+    np.testing.assert_array_equal(user.preview, corrected)
+    user.press("U", Qt.KeyboardModifier.ShiftModifier)
+    np.testing.assert_array_equal(user.result(), corrected.astype(np.uint32))
+    user.click(10, 10)
+    user.press("K")
+    assert sorted(np.unique(user.result())) == [0, 1, 2]
+
+
+def test_guesses_and_clear_by_key(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    small = user.preview.sum()
+    user.press("G")
+    assert user.preview.sum() > small
+    user.press("W")
+    assert not user.preview.any()
+    assert len(user.viewer.layers["prompts"].data) == 0
+    user.press("U")
+    assert user.preview.sum() > small
+    assert user.viewer.layers["prompts"].face_color.shape == (1, 4)
+
+
+def test_alt_click_is_negative_once(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    user.click(30, 46, modifier=Qt.KeyboardModifier.AltModifier)
+    user.click(34, 40)
+    assert user.viewer.layers["prompts"].features["polarity"].tolist() == ["positive", "negative", "positive"]
+    colors = user.viewer.layers["prompts"].face_color
+    np.testing.assert_allclose(colors[0], colors[2])
+    assert not np.allclose(colors[0], colors[1])
+
+
+def test_box_by_dragging_and_undo(bench: Any) -> None:
+    user = bench(layer={})
+    user.press("Q")
+    user.drag((10, 10), (30, 50))
+    assert user.dock.state.boxes == 1
+    (_, prompts, _) = user.log[-1]
+    assert prompts.boxes[0] == pytest.approx([10, 10, 30, 50], abs=1)
+    assert user.preview[20, 30]
+    user.press("U")
+    assert len(user.viewer.layers["regions"].data) == 0
+    assert not user.preview.any()
+    user.press("U", Qt.KeyboardModifier.ShiftModifier)
+    assert len(user.viewer.layers["regions"].data) == 1
+
+
+def test_moved_and_deleted_points(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    points = user.viewer.layers["prompts"]
+    points.mode = "select"
+    points.selected_data = {0}
+    user.drag((30, 40), (20, 20))
+    assert user.dock.state.undo == "moving a point"
+    assert user.preview[20, 20]
+    assert not user.preview[30, 40]
+    points.selected_data = {0}
+    points.remove_selected()
+    assert not user.preview.any()
+    user.press("U")
+    assert user.preview[20, 20]
+    user.press("U")
+    assert user.preview[30, 40]
+
+
+ROTATED = {"scale": (0.5, 2), "translate": (7, -30), "rotate": 30, "shear": [0.2]}
+AFFINE = {"affine": np.array([[0.8, 0.3, 5], [-0.2, 1.1, -9], [0, 0, 1]]), "scale": (2, 2)}
+
+
+@pytest.mark.parametrize("transform", [{"scale": (3, 3)}, {"translate": (100, -50)}, {"rotate": 45}, ROTATED, AFFINE])
+def test_mask_lands_where_the_click_was(bench: Any, transform: dict[str, Any]) -> None:
+    user = bench(layer=transform)
+    image = user.viewer.layers["cells"]
+    user.viewer.reset_view()
+    user.click(*image.data_to_world((20, 50)))
+    user.press("K")
+    rows, columns = np.nonzero(user.result())
+    assert (rows.mean(), columns.mean()) == pytest.approx((20, 50), abs=1.5)
+    for name in ("preview", "prompts", "regions", "cells objects"):
+        layer = user.viewer.layers[name]
+        np.testing.assert_allclose(layer.data_to_world((20, 50)), image.data_to_world((20, 50)), err_msg=name)
+    image.translate = (1, 2)
+    for name in ("preview", "prompts", "regions", "cells objects"):
+        layer = user.viewer.layers[name]
+        np.testing.assert_allclose(layer.data_to_world((20, 50)), image.data_to_world((20, 50)), err_msg=name)
+
+
+def test_slider_and_scaled_stack(bench: Any) -> None:
+    user = bench(np.zeros((4, *SHAPE)), {"scale": (3, 1, 1)})
+    user.viewer.dims.set_point(0, 6)
+    user.click(30, 40)
+    assert user.log[-2] == ("image", SHAPE)
+    user.viewer.dims.set_point(0, 0)
+    assert user.dock.state.positives == 0
+    user.viewer.dims.set_point(0, 6)
+    user.qtbot.waitUntil(user.is_idle)
+    user.press("K")
+    result = user.result()
+    assert result.shape == (4, *SHAPE)
+    assert result[2].any()
+    assert not result[[0, 1, 3]].any()
+    user.viewer.dims.set_point(0, 0)
+    user.press("U")
+    assert user.viewer.dims.point[0] == 6
+    assert not user.result().any()
+
+
+def test_transposed_view(bench: Any) -> None:
+    user = bench(layer={})
+    user.viewer.dims.order = (1, 0)
+    user.viewer.reset_view()
+    user.click(50, 20)  # rows of the view run along the image's columns
+    user.press("K")
+    rows, columns = np.nonzero(user.result())
+    assert (rows.mean(), columns.mean()) == pytest.approx((20, 50), abs=1)
+    assert user.log[-2] == ("image", SHAPE[::-1])
+
+
+def test_3d_view_is_refused_with_a_remedy(bench: Any) -> None:
+    user = bench(np.zeros((4, *SHAPE)))
+    user.viewer.dims.ndisplay = 3
+    assert "2D" in user.dock.status.hint.text()
+    user.viewer.dims.ndisplay = 2
+    user.click(30, 40)
+    assert user.preview.any()
+
+
+def test_rgb_multiscale_and_dask(bench: Any) -> None:
+    import dask.array as da
+
+    asked: list[Any] = []
+
+    def chunk(block_info: Any = None) -> Any:
+        asked.append(block_info[None]["chunk-location"][0])
+        return np.zeros((1, *SHAPE))
+
+    stack = da.map_blocks(chunk, chunks=((1,) * 5, *SHAPE), dtype=float, meta=np.zeros((0, 0, 0)))
+    user = bench(layer={"rgb": True}, image=np.zeros((*SHAPE, 3), np.uint8))
+    user.click(30, 40)
+    assert user.log[-2] == ("image", (*SHAPE, 3))
+    user.viewer.add_image([np.zeros((120, 160)), np.zeros((60, 80))], name="pyramid", multiscale=True)
+    user.viewer.add_image(stack, name="lazy", contrast_limits=(0, 1))
+    for name, shape in (("pyramid", (120, 160)), ("lazy", SHAPE)):
+        asked.clear()
+        user.choose(name)
+        user.click(30, 40)
+        assert user.log[-2] == ("image", shape)
+        assert set(asked) <= {2, 0, int(user.viewer.dims.point[0])}
+        assert user.viewer.layers["preview"].data.shape[-2:] == shape
+
+
+def test_error_becomes_a_notification(bench: Any) -> None:
+    user = bench(layer={"scale": (0.5, 0.5)})
+    before = len(notification_manager.records)
+    user.viewer.layers["prompts"].add((500, 500))
+    user.qtbot.waitUntil(user.is_idle)
+    (record,) = notification_manager.records[before:]
+    assert "outside the plane" in record.message
+    assert str(record.severity) == "error"
+    assert user.dock.status.status.text() == record.message
+
+
+class Held:
+    """Runs jobs when told."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job, Callable[[Outcome], None]]] = []
+
+    def __call__(self, job: Job, done: Callable[[Outcome], None]) -> None:
+        if job.kind == "answer":
+            self.jobs.append((job, done))
+        else:
+            done(perform(job))
+
+    def run(self) -> None:
+        for job, done in self.jobs:
+            done(perform(job))
+        self.jobs.clear()
+
+
+def test_image_deleted_during_work(bench: Any) -> None:
+    held = Held()
+    user = bench(layer={}, submit=held)
+    user.viewer.layers["prompts"].add((30, 40))
+    user.viewer.layers.remove("cells")
+    user.qtbot.waitUntil(lambda: user.dock.state.image is None)
+    assert "stopped" in user.dock.status.status.text()
+    assert list(user.viewer.layers) == []
+    held.run()
+    assert user.dock.state.candidates == 0
+
+
+def test_all_layers_deleted_at_once(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    user.press("K")
+    user.viewer.layers.select_all()
+    user.viewer.layers.remove_selected()
+    user.qtbot.waitUntil(lambda: user.dock.state.image is None)
+    assert "Open" in user.dock.status.hint.text()
+    user.viewer.add_image(np.zeros(SHAPE), name="next")
+    user.qtbot.waitUntil(lambda: user.dock.state.image == "next")
+    user.click(30, 40)
+    assert user.preview.any()
+
+
+def test_image_reshaped_and_renamed_during_work(bench: Any) -> None:
+    held = Held()
+    user = bench(layer={}, submit=held)
+    user.viewer.layers["prompts"].add((30, 40))
+    user.viewer.layers["cells"].name = "renamed"
+    assert user.dock.state.image == "renamed"
+    user.viewer.layers["renamed"].data = np.zeros((100, 90))
+    held.run()
+    assert "another shape" in user.dock.status.status.text()
+    assert user.viewer.layers["preview"].data.shape == (100, 90)
+    assert not user.preview.any()
+
+
+def test_deleted_prompts_and_result_come_back_with_undo(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    user.viewer.layers.remove("prompts")
+    user.qtbot.waitUntil(lambda: user.dock.state.positives == 0)
+    user.dock.controller.undo()
+    assert len(user.viewer.layers["prompts"].data) == 1
+    user.qtbot.waitUntil(user.is_idle)
+    user.dock.controller.commit()
+    labels = user.result().copy()
+    user.viewer.layers.remove("cells objects")
+    user.qtbot.waitUntil(lambda: user.dock.state.undo == "deleting the result")
+    user.dock.controller.undo()
+    np.testing.assert_array_equal(user.result(), labels)
+
+
+def test_painted_strokes_stay_and_count_for_the_next_id(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    user.press("K")
+    result = user.viewer.layers["cells objects"]
+    result.selected_label = 7
+    result.brush_size = 3
+    result.paint((30, 40), 7)
+    user.click(10, 10)
+    assert user.dock.state.next_id == 8
+    user.press("K")
+    user.press("U")
+    user.press("U")
+    user.press("U")
+    assert set(np.unique(user.result())) == {0, 7}
+
+
+def test_two_images_keep_their_own_work(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    user.viewer.add_image(np.zeros((40, 40)), name="other")
+    user.choose("other")
+    assert user.dock.state.positives == 0
+    assert user.viewer.layers["preview"].data.shape == (40, 40)
+    user.choose("cells")
+    assert user.dock.state.positives == 1
+    assert user.preview.any()
+
+
+def test_without_an_image_it_says_what_to_do_and_takes_the_first_that_comes(bench: Any) -> None:
+    user = bench()
+    assert "Open" in user.dock.status.hint.text()
+    assert not user.dock.prompts.keep.isEnabled()
+    user.viewer.add_image(np.zeros(SHAPE), name="cells")
+    user.qtbot.waitUntil(lambda: user.dock.state.image == "cells")
+    user.click(30, 40)
+    assert user.preview.any()
+
+
+def test_keys_are_free_and_given_back(bench: Any) -> None:
+    from napari.utils.key_bindings import coerce_keybinding
+    from napari.utils.shortcuts import default_shortcuts
+
+    taken = {str(key) for keys in default_shortcuts.values() for key in keys}
+    assert not taken & {str(coerce_keybinding(key)) for key in KEYS}
+    user = bench(layer={})
+    bound = {str(key) for key in user.viewer.keymap}
+    user.dock.shut_down()
+    assert len(bound) - len(user.viewer.keymap) == len(KEYS)
+
+
+def test_closing_the_dock_ends_everything(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    user.press("K")
+    user.viewer.window.remove_dock_widget(user.dock)
+    assert [layer.name for layer in user.viewer.layers] == ["cells", "cells objects"]
+    assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
+    again = Bench(user.viewer, user.qtbot)
+    again.click(10, 10)
+    assert again.dock.state.next_id == 2, "the result layer is taken up again"
+    again.dock.shut_down()
+    again.dock.shut_down()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_narrow_in_both_themes(bench: Any, theme: str) -> None:
+    user = bench(layer={})
+    user.viewer.theme = theme
+    assert user.dock.minimumSizeHint().width() <= 320

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_sam2refiner._qt.panels import PromptPanel, SourcePanel, StatusPanel
+from napari_sam2refiner.viewer.state import DockState, ModelChoice, resolve
+
+MODELS = (
+    ModelChoice("micro", 25_000_000, True),
+    ModelChoice("sam2.1_hiera_tiny", 156_000_000, False, "SAM 2.1, refiner untrained: plain SAM 2.1"),
+)
+BUSY = DockState(image="cells", model="micro", positives=1, candidates=3, pixels=10, score=0.9, undo="positive point")
+
+
+def test_buttons_follow_the_snapshot(qtbot: Any) -> None:
+    panel = PromptPanel()
+    qtbot.addWidget(panel)
+    panel.set_snapshot(resolve(BUSY))
+    assert panel.keep.isEnabled()
+    assert panel.guess.text() == "Guess 1 of 3 (G)"
+    assert panel.undo.isEnabled()
+    assert panel.undo.toolTip() == "positive point [U]"
+    assert not panel.redo.isEnabled()
+    panel.set_snapshot(resolve(DockState()))
+    assert not panel.keep.isEnabled()
+    assert not panel.positive.isEnabled()
+
+
+@pytest.mark.parametrize(
+    ("button", "signal"),
+    [
+        ("box", "box_chosen"),
+        ("guess", "guess_asked"),
+        ("keep", "keep_asked"),
+        ("undo", "undo_asked"),
+        ("clear", "clear_asked"),
+        ("negative", "polarity_chosen"),
+    ],
+)
+def test_buttons_say_what_the_user_did(qtbot: Any, button: str, signal: str) -> None:
+    panel = PromptPanel()
+    qtbot.addWidget(panel)
+    panel.set_snapshot(resolve(BUSY))
+    with qtbot.waitSignal(getattr(panel, signal)):
+        getattr(panel, button).click()
+
+
+def test_models_are_listed_with_size_place_and_note(qtbot: Any) -> None:
+    panel = SourcePanel()
+    qtbot.addWidget(panel)
+    panel.set_models(MODELS, "micro")
+    box = panel._model
+    assert box.currentText() == "micro (25 MB, on disk)"
+    assert box.itemText(1) == "sam2.1_hiera_tiny (156 MB, download)"
+    with qtbot.waitSignal(panel.model_chosen) as chosen:
+        box.activated.emit(1)
+    assert chosen.args == ["sam2.1_hiera_tiny"]
+    with qtbot.waitSignal(panel.file_asked):
+        box.activated.emit(2)
+
+
+def test_everything_fits_320_pixels(qtbot: Any) -> None:
+    for panel in (SourcePanel(), PromptPanel(), StatusPanel()):
+        qtbot.addWidget(panel)
+        assert panel.minimumSizeHint().width() <= 320 - 30, type(panel).__name__

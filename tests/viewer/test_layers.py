@@ -1,0 +1,200 @@
+"""Layers of one image in a viewer model; no window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import disc
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+
+from napari_sam2refiner.planes.plane import PlaneIndex
+from napari_sam2refiner.viewer.drafts import Marks, Region
+from napari_sam2refiner.viewer.layers import FILL, OUTLINE, ImageLayers, paint
+
+SHAPE = (3, 4, 30, 40)
+NUMBERS = st.floats(0, 25, width=32)
+POINTS = st.lists(st.tuples(NUMBERS, NUMBERS, st.booleans()), max_size=4, unique_by=lambda point: point[:2])
+KINDS = st.sampled_from(["rectangle", "ellipse", "polygon"])
+PLANES = st.sampled_from(
+    [PlaneIndex((1, 2, 0, 0), (2, 3)), PlaneIndex((0, 0, 0, 0), (2, 3)), PlaneIndex((1, 0, 0, 2), (2, 1))]
+)
+
+
+@st.composite
+def regions(draw: Any) -> Region:
+    (y0, x0), (height, width) = draw(st.tuples(NUMBERS, NUMBERS)), draw(st.tuples(st.integers(2, 9), st.integers(2, 9)))
+    corners = ((y0, x0), (y0, x0 + width), (y0 + height, x0 + width), (y0 + height, x0))
+    return Region(draw(KINDS), tuple((float(np.float32(y)), float(np.float32(x))) for y, x in corners))
+
+
+MARKS = st.builds(Marks, POINTS.map(tuple), st.lists(regions(), max_size=2).map(tuple))
+
+
+def make(shape: tuple[int, ...] = SHAPE, **layer: Any) -> tuple[ViewerModel, ImageLayers]:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros(shape, np.uint8), name="cells", **layer)
+    canvas = ImageLayers(viewer, image, lambda call: call())
+    canvas.attach()
+    return viewer, canvas
+
+
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate])
+@given(st.lists(st.tuples(PLANES, MARKS), min_size=1, max_size=4))
+def test_marks_come_back_as_they_were_written_and_planes_leave_each_other_alone(
+    writes: list[tuple[PlaneIndex, Marks]],
+) -> None:
+    _, canvas = make()
+    canvas.set_polarity(True, 3)
+    held: dict[PlaneIndex, Marks] = {}
+    for plane, marks in writes:
+        # Planes of different orientation share voxels, so only those of the first stay to be compared.
+        if held and plane.displayed != next(iter(held)).displayed:
+            continue
+        canvas.write_marks(plane, marks)
+        held[plane] = marks
+    for plane, marks in held.items():
+        assert canvas.read_marks(plane) == marks
+
+
+def test_colours_follow_the_polarity() -> None:
+    viewer, canvas = make()
+    canvas.write_marks(canvas.plane, Marks(((1.0, 1.0, True), (2.0, 2.0, False), (3.0, 3.0, True))))
+    points = viewer.layers["prompts"]
+    assert points.features["polarity"].tolist() == ["positive", "negative", "positive"]
+    np.testing.assert_array_equal(points.face_color[0], points.face_color[2])
+    assert (points.face_color[0] != points.face_color[1]).any()
+    assert points.symbol[0] != points.symbol[1]
+
+
+def test_own_writing_is_no_news_but_the_users_is() -> None:
+    viewer, canvas = make()
+    news: list[str] = []
+    canvas.marks_changed.connect(lambda: news.append("marks"))
+    canvas.write_marks(canvas.plane, Marks(((1.0, 1.0, True),)))
+    assert news == []
+    viewer.dims.set_point((0, 1), (2, 3))
+    viewer.layers["prompts"].add((2, 3, 5, 5))
+    viewer.layers["regions"].add([[2, 3, 1, 1], [2, 3, 1, 9], [2, 3, 9, 9]], shape_type="polygon")
+    viewer.layers["regions"].add([[2, 3, 1, 1], [2, 3, 1, 9]], shape_type="line")
+    assert len(news) == 3
+    (region,) = canvas.read_marks(canvas.plane).regions
+    assert region.kind == "polygon"
+
+
+def test_new_points_take_the_polarity_of_the_dock_whatever_is_selected() -> None:
+    viewer, canvas = make()
+    points = viewer.layers["prompts"]
+    canvas.set_polarity(False, 1)
+    points.add((0, 0, 5, 5))
+    canvas.set_polarity(True, 1)
+    points.selected_data = {0}
+    points.add((0, 0, 9, 9))
+    assert points.features["polarity"].tolist() == ["negative", "positive"]
+
+
+def test_plane_follows_sliders_and_axis_order() -> None:
+    viewer, canvas = make(scale=(2, 1, 1, 1))
+    seen: list[PlaneIndex] = []
+    canvas.plane_changed.connect(lambda: seen.append(canvas.plane))
+    viewer.dims.set_point(0, 4)
+    viewer.dims.set_point(1, 3)
+    assert canvas.plane == PlaneIndex((2, 3, 0, 0), (2, 3))
+    viewer.dims.order = (0, 2, 3, 1)
+    assert canvas.plane.displayed == (3, 1)
+    assert seen[-1] == canvas.plane
+    other = PlaneIndex((1, 2, 0, 0), (2, 3))
+    canvas.go_to(other)
+    assert canvas.plane == other
+
+
+def test_obstacles_name_the_remedy() -> None:
+    viewer, canvas = make(translate=(0, 0, 0, 0))
+    assert canvas.obstacle == ""
+    viewer.dims.ndisplay = 3
+    assert "2D" in canvas.obstacle
+    viewer.dims.ndisplay = 2
+    viewer.add_image(np.zeros((9, 1, 30, 40)), name="longer")
+    viewer.dims.set_point(0, 8)
+    assert "slider" in canvas.obstacle
+    viewer.dims.set_point(0, 0)
+    viewer.add_image(np.zeros((2, 1, 1, 1, 5, 5)), name="more")
+    viewer.dims.order = (2, 3, 4, 5, 0, 1)
+    assert "axes" in canvas.obstacle
+
+
+def test_smaller_images_in_a_larger_world() -> None:
+    viewer, canvas = make((30, 40))
+    viewer.add_image(np.zeros((5, 30, 40)))
+    viewer.dims.set_point(0, 3)
+    assert canvas.obstacle == ""
+    assert canvas.plane == PlaneIndex((0, 0), (0, 1))
+
+
+def test_result_is_written_on_its_plane_and_given_back() -> None:
+    viewer, canvas = make()
+    mask = disc((30, 40), 10, 12, 5)
+    plane = PlaneIndex((2, 1, 0, 0), (2, 3))
+    written = canvas.write_mask(plane, mask, canvas.next_id(), "keep")
+    result = viewer.layers["cells objects"]
+    np.testing.assert_array_equal(result.data[2, 1], mask)
+    assert result.data.sum() == mask.sum() == written.pixels
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells objects", "preview", "regions", "prompts"]
+    assert canvas.next_id() == 2
+    result.data_setitem(tuple(np.array([step]) for step in (2, 1, 10, 12)), 77)
+    assert canvas.next_id() == 78
+    written.undo()
+    assert result.data.sum() == 77
+    written.redo()
+    assert result.data[2, 1, 10, 13] == 1
+    assert result.data[2, 1, 10, 12] == 77
+
+
+def test_a_result_that_no_longer_fits_is_left_alone() -> None:
+    viewer, canvas = make((30, 40))
+    mask = disc((30, 40), 10, 12, 5)
+    written = canvas.write_mask(canvas.plane, mask, 1, "keep")
+    result = viewer.layers["cells objects"]
+    result.data = np.full((20, 20), 5, np.uint32)
+    written.undo()
+    assert (result.data == 5).all()
+    canvas.write_mask(canvas.plane, mask, 1, "keep")
+    assert viewer.layers["cells objects [1]"].data.shape == (30, 40)
+    assert (result.data == 5).all()
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_preview_has_a_rim_and_a_filling(width: int) -> None:
+    mask = np.zeros((12, 12), bool)
+    mask[:8, 3:11] = True
+    picture = paint(mask, width)
+    np.testing.assert_array_equal(picture > 0, mask)
+    assert (picture[width : 8 - width, 3 + width : 11 - width] == FILL).all()
+    assert (picture[:8, 3] == OUTLINE).all()
+    assert (picture[0, 3:11] == OUTLINE).all(), "the image's border is a rim too"
+
+
+def test_preview_of_one_plane_leaves_the_others() -> None:
+    viewer, canvas = make()
+    first, second = PlaneIndex((0, 0, 0, 0), (2, 3)), PlaneIndex((2, 3, 0, 0), (2, 3))
+    mask = disc((30, 40), 10, 12, 5)
+    for plane in (first, second):
+        canvas.show_preview(plane, mask)
+    canvas.show_preview(first, None)
+    data = viewer.layers["preview"].data
+    assert not data[0, 0].any()
+    np.testing.assert_array_equal(data[2, 3] > 0, mask)
+
+
+def test_detach_takes_the_tools_and_attach_brings_them_back() -> None:
+    viewer, canvas = make()
+    canvas.write_marks(canvas.plane, Marks(((1.0, 1.0, True),)))
+    canvas.write_mask(canvas.plane, disc((30, 40), 9, 9, 3), 1, "keep")
+    canvas.detach()
+    canvas.detach()
+    assert [layer.name for layer in viewer.layers] == ["cells", "cells objects"]
+    canvas.attach()
+    assert len(viewer.layers["prompts"].data) == 1
