@@ -21,7 +21,7 @@ Picture = npt.NDArray[np.float32]  # (H, W, 3) in [0, 1]
 _SIDE = 1000  # small planes are enlarged to about this, so that outlines stay thin beside pixels
 _WIDTH = 2.0  # of outlines, in pixels of the picture
 _FILL = 0.18  # share of the colour inside
-_RADIUS = 7.0  # of a point
+_RADIUS = 5.0  # of a point
 _POSITIVE, _NEGATIVE = (0.1, 0.75, 0.25), (0.9, 0.15, 0.15)
 
 
@@ -143,8 +143,8 @@ def _draw_point(picture: Picture, row: float, column: float, positive: bool) -> 
     distance = np.hypot(up, along)
     _blend(region, (1.0, 1.0, 1.0), np.clip(_RADIUS + 2.0 - distance, 0, 1))
     _blend(region, _POSITIVE if positive else _NEGATIVE, np.clip(_RADIUS + 0.5 - distance, 0, 1))
-    bar = np.maximum(up - 0.8, along - 4.0)
-    sign = np.minimum(bar, np.maximum(along - 0.8, up - 4.0)) if positive else bar
+    bar = np.maximum(up - 0.6, along - 3.0)
+    sign = np.minimum(bar, np.maximum(along - 0.6, up - 3.0)) if positive else bar
     _blend(region, (1.0, 1.0, 1.0), np.clip(0.5 - sign, 0, 1))
 
 

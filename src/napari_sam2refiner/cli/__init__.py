@@ -1,0 +1,42 @@
+"""The command line: parses, calls, prints. Torch and the like are imported by the commands that need them.
+
+What a user got wrong (`SAM2RefinerError`) is one sentence on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_sam2refiner.cli.console import Commands, NumbersCommand, out
+from napari_sam2refiner.cli.demo import demo
+from napari_sam2refiner.cli.segment import segment
+from napari_sam2refiner.cli.weights import weights_app
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    help="Interactive segmentation of microscopy images with SAM 2 and a refiner, without napari.",
+)
+app.command(cls=NumbersCommand)(segment)
+app.command()(demo)
+app.add_typer(weights_app, name="weights")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        out.print(version("napari-sam2refiner"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Say what all commands share."""
