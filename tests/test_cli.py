@@ -173,3 +173,10 @@ def test_weights_fetch_offline_says_where_to_put_the_file(monkeypatch: pytest.Mo
     message = sentence(run("weights", "fetch", "sam2.1_hiera_tiny"))
     assert "https://dl.fbaipublicfiles.com/segment_anything_2/092824/sam2.1_hiera_tiny.pt" in message
     assert f"put it at {tmp_path / 'sam2.1_hiera_tiny.pt'}" in message
+
+
+def test_train_refuses_settings_it_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"stepps": 3}')
+    arguments = ["train", "base", "--data", tmp_path, "--out", tmp_path / "out", "--config", tmp_path / "c.json"]
+    assert "stepps: Extra inputs are not permitted" in sentence(run(*arguments))
+    assert not (tmp_path / "out").exists()
