@@ -15,9 +15,9 @@ from napari_sam2refiner.errors import SaveError
 if TYPE_CHECKING:
     from napari_sam2refiner.sessions.base import Prediction
 
-NUCLEI = ((212, 305), (300, 145), (325, 170))  # a click on each
+NUCLEI = ((251, 297), (267, 173), (425, 218))  # a click on each
 GLAND = (300, 250, 505, 385)  # a box around it
-LUMEN = ((150, 340), (185, 365))  # a click, and one more where that left something out
+LUMEN = ((150, 352), (80, 318))  # a click, and one more where that left something out
 
 
 def demo(
