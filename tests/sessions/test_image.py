@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError
+from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigError, InvalidImageError, InvalidPromptError
 from napari_sam2refiner.network.micro import MicroBase
 from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.prompts import Prompts
@@ -40,7 +40,9 @@ class Calls:
 
     def __init__(self, model: SAM2Refiner) -> None:
         self.sizes: list[int] = []
-        self._hook = model.base.image_encoder.register_forward_hook(lambda _m, given, _o: self.sizes.append(len(given[0])))
+        self._hook = model.base.image_encoder.register_forward_hook(
+            lambda _m, given, _o: self.sizes.append(len(given[0]))
+        )
 
     def __enter__(self) -> "Calls":
         return self
@@ -114,7 +116,7 @@ def test_only_prompted_quadrants_are_encoded(trained, image, monkeypatch):
         return decoded._replace(logits=decoded.logits - 1000)
 
     monkeypatch.setattr(trained.base, "decode", certain_of_nothing)
-    session.predict(Prompts(points=[(20, 30)]))
+    session.predict(Prompts(points=[(20, 60)]))
     assert seen == [1]
     session.predict(Prompts(points=[(20, 30), (100, 100)], labels=[1, 0]))
     assert seen == [1, 1]
@@ -186,6 +188,49 @@ def test_previous_of_other_origin_is_read_from_its_logits(fresh, image):
     prompts = Prompts(points=[(20, 30), (22, 33)])
     a, b = session.predict(prompts, previous=first), session.predict(prompts, previous=foreign)
     assert np.corrcoef(a.logits.ravel(), b.logits.ravel())[0, 1] > 0.99
+
+
+def test_memory_decides_how_many_objects_go_together(fresh, image, monkeypatch):
+    session = ImageSession(fresh).set_image(image)
+    prompts = [Prompts(boxes=[(10, 10, 30, 30 + i)]) for i in range(5)]
+    expected = session.predict_many(prompts)
+    decode = fresh.base.decode
+    sizes = []
+
+    def two_at_most(features, objects, *args, **options):
+        sizes.append(len(objects))
+        if len(objects) > 2:
+            raise torch.OutOfMemoryError
+        return decode(features, objects, *args, **options)
+
+    monkeypatch.setattr(fresh.base, "decode", two_at_most)
+    answers = session.predict_many(prompts)
+    assert sizes == [5, 2, 2, 1]
+    for a, b in zip(answers, expected, strict=True):
+        assert np.allclose(a.logits, b.logits, atol=1e-3)
+    monkeypatch.setattr(fresh.base, "decode", lambda *_, **__: torch.empty(2**60))
+    with pytest.raises(InsufficientMemoryError, match="smaller model"):
+        session.predict_many(prompts)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(fresh, image, monkeypatch):
+    def broken(*args, **options):
+        msg = "shapes differ"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(fresh.base, "decode", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        ImageSession(fresh).set_image(image).predict(Prompts(points=[(20, 30)]))
+
+
+def test_half_precision(trained, image, monkeypatch):
+    prompts = [Prompts(points=[(20, 30)]), Prompts(boxes=[(10, 10, 30, 30)], mask=np.ones(image.shape))]
+    expected = ImageSession(trained).set_image(image).predict_many(prompts, local_detail="on")
+    monkeypatch.setattr(trained, "compute_dtype", torch.bfloat16)
+    answers = ImageSession(trained).set_image(image).predict_many(prompts, local_detail="on")
+    for a, b in zip(answers, expected, strict=True):
+        assert a.logits.dtype == np.float32
+        assert np.corrcoef(a.logits.ravel(), b.logits.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("shape", [(1, 40), (7, 7), (700, 30), (64, 64, 2), (64, 64, 3)])

@@ -1,8 +1,8 @@
 """Bases by name: `micro`, and SAM 2.1 in its four official sizes.
 
-The sizes are those of the official configuration files (Ravi et al., arXiv 2408.00714), written here as arguments of the
-official classes, so that nothing is composed at run time; parameter names are the official ones. Random weights:
-loading is for `weights`.
+The sizes are those of the official configuration files (Ravi et al., arXiv 2408.00714), written here as arguments of
+the official classes, so that nothing is composed at run time; parameter names are the official ones. Weights are
+random: loading is for `weights`.
 """
 
 from __future__ import annotations
@@ -70,17 +70,26 @@ def build_base(name: str) -> PromptableBase:
         If there is no base of that name.
     """
     if name == "micro":
-        return MicroBase().eval()
-    if name not in _HIERA:
+        base: PromptableBase = MicroBase()
+    elif name in _HIERA:
+        base = Sam21Base(_HIERA[name])
+    else:
         msg = f"there is no base named {name!r}; choose one of {', '.join(BASE_NAMES)}."
         raise UnknownModelError(msg)
-    return Sam21Base(_HIERA[name]).eval()
+    base.eval()
+    return base
 
 
 def freeze(module: nn.Module) -> None:
     """Take a module out of training: no gradients, eval mode."""
     module.requires_grad_(False)
     module.eval()
+
+
+def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
+    """Make a layer give nothing until it is trained."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 class Sam21Base(PromptableBase):
@@ -165,5 +174,7 @@ def _memory_encoder() -> MemoryEncoder:
         out_dim=64,
         position_encoding=PositionEmbeddingSine(64, warmup_cache=False),
         mask_downsampler=MaskDownSampler(kernel_size=3, stride=2, padding=1),
-        fuser=Fuser(CXBlock(dim=256, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True), num_layers=2),
+        fuser=Fuser(
+            CXBlock(dim=256, kernel_size=7, padding=3, layer_scale_init_value=1e-6, use_dwconv=True), num_layers=2
+        ),
     )

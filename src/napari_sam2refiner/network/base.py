@@ -136,7 +136,7 @@ class PromptableBase(SAM2Base):  # type: ignore[misc]  # sam2 has no types
         return Features(embedding, stride8, stride4)
 
     def encode_local(self, pixels: Tensor) -> Features:
-        """Encode quadrants of planes (Q, 3, S, S), each seen at twice the scale: what the refiner looks up detail in."""
+        """Encode quadrants of planes (Q, 3, S, S), each at twice the scale: where the refiner looks up detail."""
         return self.encode(pixels)
 
     def decode(self, features: Features, image: Tensor, prompts: PromptBatch, *, multimask: bool) -> Decoded:

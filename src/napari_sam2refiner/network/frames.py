@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import InputSpec
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.base import InputSpec
 
 STRIDE = 4  # of mask logits
 MASK_LOGIT = 10.0  # of a drawn mask, inside; minus this outside
@@ -108,13 +110,14 @@ class Frame:
             size, scale, length = values.shape[axis], self.scale[axis], self.shape[axis]
             first = max(0, math.floor((origin[axis] - 0.5) / scale - 0.5))
             last = min(length, math.ceil((origin[axis] + size + 0.5) / scale + 0.5))
+            if last <= first:
+                return  # in the padding
             at = (torch.arange(first, last, device=values.device) + 0.5) * scale - origin[axis]
             axes.append(at / size * 2.0 - 1.0)
             region.append(slice(first, last))
-        if not len(axes[0]) or not len(axes[1]):
-            return
         grid = torch.stack(torch.meshgrid(axes[1], axes[0], indexing="xy"), -1)
-        plane[region[0], region[1]] += F.grid_sample(values[None, None], grid[None].to(values), align_corners=False)[0, 0]
+        resampled = F.grid_sample(values[None, None], grid[None].to(values), align_corners=False)
+        plane[region[0], region[1]] += resampled[0, 0]
 
     def pixels(self, image: Tensor) -> Tensor:
         """Plane (Y, X, 3) in [0, 1] to the network's input (1, 3, S, S): resampled, normalised, padded by zeros."""

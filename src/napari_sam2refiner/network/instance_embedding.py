@@ -2,12 +2,12 @@
 
 Letters: A anchors, C head channels, E embedding channels, h x w stride-4 pixels of one image; for the rest see `base`.
 
-Every stride-4 pixel x has an embedding e(x) = (its position + a learned offset, learned features). An anchor (a click,
-the inside of a box, a mask) has the mean embedding of its support and answers with logits
-`b - w_pos |e_pos(x) - e_pos|^2 - w_feat |e_feat(x) - e_feat|^2`; b and w come from a small network on the features under
-the anchor. Several positive anchors: log-sum-exp; negatives: minus softplus of theirs. It is learned from every object
-of an image at once, so that it obeys clicks after minutes of training (the idea is that of clustering by seeds: Neven
-et al., arXiv 1906.11109, and conditional convolutions as in CondInst, arXiv 2003.05664).
+Every stride-4 pixel x has an embedding e(x) = (its position + a learned offset, learned features). An anchor (a
+click, the inside of a box, a mask) has the mean embedding of its support and answers with logits `b - w_pos |e_pos(x)
+- e_pos|^2 - w_feat |e_feat(x) - e_feat|^2`; b and w come from a small network on the features under the anchor.
+Several positive anchors: log-sum-exp; negatives: minus softplus of theirs. It is learned from every object of an
+image at once, so that it obeys clicks after minutes of training (the idea is that of clustering by seeds: Neven et
+al., arXiv 1906.11109, and conditional convolutions as in CondInst, arXiv 2003.05664).
 
 `PromptFusion` then mixes this guess with the previous answer and the prompts, drawn as maps, by a few dilated
 convolutions (prompts as maps: Sofiiuk et al., RITM, arXiv 2102.06583).
@@ -105,14 +105,16 @@ class InstanceEmbedding(nn.Module):
             if len(at):
                 mask = None if prompts.mask_logits is None else prompts.mask_logits[at]
                 of = PromptBatch(prompts.coords[at], prompts.labels[at], mask, prompts.has_mask[at])
-                out.append(self._guess_on(InstanceMaps(*(m[b] for m in maps)), of))
+                # Squared distances need more digits than half precision has.
+                with torch.autocast(image.device.type, enabled=False):
+                    out.append(self._guess_on(InstanceMaps(*(m[b] for m in maps)), of))
                 order.append(at)
         return torch.cat(out)[torch.cat(order).argsort()]
 
     def _guess_on(self, maps: InstanceMaps, prompts: PromptBatch) -> Tensor:
         """As `guess`, on one image; maps without their batch dimension."""
         height, width = maps.embedding.shape[-2:]
-        n, tokens = prompts.labels.shape
+        _n, _tokens = prompts.labels.shape
         dense = torch.cat([maps.embedding, maps.features.float()])
         grid = (prompts.coords + 0.5) / prompts.coords.new_tensor([2.0 * width, 2.0 * height]) - 1.0
         sampled = _sample(dense, grid)  # (N, P, E + C)
@@ -201,7 +203,7 @@ class PromptFusion(nn.Module):
             ],
             1,
         )
-        x = self.enter(maps) + self.reduce(features)[image]
+        x = self.enter(maps) + self.reduce(features).index_select(0, image)
         for layer in self.layers:
             x = x + layer(F.gelu(x))
         return guess + self.leave(F.gelu(x))[:, 0]

@@ -10,14 +10,17 @@ embedding, n = g/2 along a quadrant; K keys of a token, H heads, C channels of a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import Features
+from napari_sam2refiner.network.backbones import start_at_zero
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.base import Features
 
 CELL = {16: 2, 8: 4}  # local tokens along a token's cell, at the strides of the quadrant's features
 AROUND = 3  # pooled cells along its neighbourhood
@@ -65,8 +68,7 @@ class LocalizationAugment(nn.Module):
         keys = CELL[16] ** 2 + CELL[8] ** 2 + AROUND**2
         self.place = nn.Parameter(0.02 * torch.randn(keys, 2 * channels))
         self.leave = nn.Conv2d(channels, width, 1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        start_at_zero(self.leave)
 
     def forward(self, tokens: Tensor, local: Features) -> Tensor:
         """Return what to add to the tokens.
@@ -98,7 +100,8 @@ class LocalizationAugment(nn.Module):
         query = query.flatten(2).transpose(1, 2).unflatten(-1, (self.heads, 1, -1))  # (Q, n * n, H, 1, C / H)
         weights = ((query * key).sum(-1) / key.shape[-1] ** 0.5).softmax(-1)  # (Q, n * n, H, K)
         found = (weights[..., None] * value).sum(-2).flatten(2)  # (Q, n * n, C)
-        return self.leave(found.transpose(1, 2).unflatten(-1, tokens.shape[-2:]))
+        delta: Tensor = self.leave(found.transpose(1, 2).unflatten(-1, tokens.shape[-2:]))
+        return delta
 
 
 def quadrants_of(maps: Tensor, image: Tensor, place: Tensor) -> Tensor:

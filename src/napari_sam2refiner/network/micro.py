@@ -23,7 +23,16 @@ from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, Features, InputSpec, PromptableBase, PromptBatch, pick
+from napari_sam2refiner.network.base import (
+    NEGATIVE,
+    POSITIVE,
+    Decoded,
+    Features,
+    InputSpec,
+    PromptableBase,
+    PromptBatch,
+    pick,
+)
 from napari_sam2refiner.network.instance_embedding import InstanceEmbedding, InstanceMaps, PromptFusion
 
 SIDE = 512
@@ -152,7 +161,7 @@ class MaskQuality(nn.Module):
         features = maps.features.detach().float().flatten(2)
         pooled = inside.new_empty(len(image), features.shape[1])
         for b in range(len(features)):  # a product for each image, where gathering would copy its features per object
-            pooled[image == b] = inside[image == b].flatten(1) @ features[b].T
+            pooled[image == b] = (inside[image == b].flatten(1) @ features[b].T).to(pooled.dtype)
         pooled = pooled / area[:, None]
         frame = torch.cat([inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1]], 1)
         statistics = torch.stack(

@@ -10,14 +10,17 @@ Letters: B images, N objects, T tiles, D width of the network, S side of the squ
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam2refiner.network.backbones import start_at_zero
 from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch
-from napari_sam2refiner.network.localization import LocalFeatures
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.localization import LocalFeatures
 
 TILE = 32  # pixels of the square along a tile
 CELL = TILE // 4  # stride-4 pixels along a tile
@@ -79,6 +82,8 @@ class Modulation(nn.Module):
 
     def forward(self, x: Tensor, token: Tensor) -> Tensor:
         """(K, c, H, W) by tokens (K, D)."""
+        scale: Tensor
+        shift: Tensor
         scale, shift = self.layer(token)[..., None, None].chunk(2, 1)
         return x * (1.0 + 0.1 * scale) + shift
 
@@ -89,13 +94,13 @@ class Readout(nn.Module):
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
         self.layer = nn.Linear(width, channels + 1)
-        nn.init.zeros_(self.layer.weight)
-        nn.init.zeros_(self.layer.bias)
+        start_at_zero(self.layer)
 
     def forward(self, x: Tensor, token: Tensor) -> Tensor:
         """(K, c, H, W) and tokens (K, D) to (K, H, W)."""
         weights, bias = self.layer(token).split([x.shape[1], 1], 1)
-        return torch.einsum("kchw,kc->khw", x, weights) + bias[..., None]
+        residual: Tensor = torch.einsum("kchw,kc->khw", x, weights) + bias[..., None]
+        return residual
 
 
 class CoarseStage(nn.Module):
@@ -231,8 +236,7 @@ class MaskRefinement(nn.Module):
         self.fine = FineStage(width, channels[1], channels[2], 3)
         # How much of it all an object takes: one at first.
         self.gate = nn.Linear(width, 1)
-        nn.init.zeros_(self.gate.weight)
-        nn.init.zeros_(self.gate.bias)
+        start_at_zero(self.gate)
 
     def forward(
         self,
@@ -305,10 +309,9 @@ def uncertain_tiles(logits: Tensor) -> Tensor:
     logits : (N, h, h)
         h is a multiple of `CELL`. Of an object with more than `MOST_TILES` such tiles the most uncertain are taken.
     """
-    pooling = {"kernel_size": 2 * CELL, "stride": CELL, "padding": CELL // 2}
-    highest = F.max_pool2d(logits[:, None], **pooling)[:, 0]
-    lowest = -F.max_pool2d(-logits[:, None], **pooling)[:, 0]
-    uncertain = torch.minimum(highest + BAND, BAND - lowest)  # (N, h / CELL, h / CELL), above zero in the band
+    both = torch.stack([logits, -logits], 1)
+    highest, lowest = F.max_pool2d(both, 2 * CELL, CELL, CELL // 2).unbind(1)
+    uncertain = torch.minimum(highest + BAND, BAND + lowest)  # (N, h / CELL, h / CELL), above zero in the band
     flat = uncertain.flatten(1)
     if flat.shape[1] > MOST_TILES:
         least = flat.topk(MOST_TILES, 1).values[:, -1:]

@@ -1,24 +1,27 @@
 """SAM2Refiner: a frozen SAM 2 and three modules that give it fine detail.
 
 Yao et al., "Towards Fine-grained Interactive Segmentation in Images and Videos", arXiv 2502.09660,
-https://arxiv.org/abs/2502.09660. Fresh, it answers exactly as its base: every module ends in zeros that are added to what
-the base computed. Against the paper: local detail may be left out, and below stride 4 only the outline is computed.
+https://arxiv.org/abs/2502.09660. Fresh, it answers exactly as its base: every module ends in zeros that are added to
+what the base computed. Against the paper: local detail may be left out, and below stride 4 only the outline is
+computed.
 
 Letters: B images, N objects, Q quadrants, D width of the network, S side of the square, g = S/16, h = S/4.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from napari_sam2refiner.network.backbones import freeze
-from napari_sam2refiner.network.base import Decoded, Features, PromptableBase, PromptBatch
+from napari_sam2refiner.network.backbones import freeze, start_at_zero
 from napari_sam2refiner.network.localization import LocalFeatures, LocalizationAugment, put_together, quadrants_of
 from napari_sam2refiner.network.refinement import MaskRefinement, Tiles
 from napari_sam2refiner.network.retargeting import PromptRetargeting
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.base import Decoded, Features, PromptableBase, PromptBatch
 
 
 class Encoded(Protocol):
@@ -64,9 +67,9 @@ class RefinedScore(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(width + self.statistics, 64), nn.GELU(), nn.Linear(64, 1))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        self.enter = nn.Sequential(nn.Linear(width + self.statistics, 64), nn.GELU())
+        self.leave = nn.Linear(64, 1)
+        start_at_zero(self.leave)
 
     def forward(self, token: Tensor, before: Tensor, after: Tensor, score: Tensor) -> Tensor:
         """Return corrections (N,) from renewed tokens (N, D), logits (N, h, h) before and after, and scores (N,)."""
@@ -83,7 +86,8 @@ class RefinedScore(nn.Module):
             ],
             1,
         )
-        return self.layers(torch.cat([token.detach().float(), statistics], 1))[:, 0]
+        correction: Tensor = self.leave(self.enter(torch.cat([token.detach().float(), statistics], 1)))
+        return correction[:, 0]
 
 
 class SAM2Refiner(nn.Module):
@@ -135,7 +139,7 @@ class SAM2Refiner(nn.Module):
             stages.fine.readout.layer,
             self.localization.leave,
             self.retargeting.leave,
-            self.refined_score.layers[-1],
+            self.refined_score.leave,
         ]
         return not any(bool(p.any()) for end in ends for p in end.parameters())
 
@@ -163,9 +167,7 @@ class SAM2Refiner(nn.Module):
         """
         delta = self.localization(quadrants_of(features.embedding, image, place), local)
         batch = len(features.embedding)
-        return LocalFeatures(
-            put_together(delta, image, place, batch), put_together(local.stride4, image, place, batch)
-        )
+        return LocalFeatures(put_together(delta, image, place, batch), put_together(local.stride4, image, place, batch))
 
     def refine(
         self,
@@ -198,9 +200,7 @@ class SAM2Refiner(nn.Module):
         encoded = encoded[:, :-1]  # without the padding token that SAM appends
         answer = decoded.chosen_logits
         renewal = self.retargeting(embedding, image, prompts, encoded, decoded.token, answer)
-        logits, tiles = self.refinement(
-            pixels, embedding, features.stride4, local, image, prompts, decoded, renewal
-        )
+        logits, tiles = self.refinement(pixels, embedding, features.stride4, local, image, prompts, decoded, renewal)
         base_score = decoded.chosen_score
         score = base_score + self.refined_score(decoded.token + renewal, answer, logits, base_score)
         return Refined(logits, tiles, score, decoded.object_logits)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam2refiner.network.backbones import start_at_zero
 from napari_sam2refiner.network.base import BOX_START, PADDING, PromptBatch
 
 BOX_GRID = 7  # samples along a box
@@ -35,7 +36,8 @@ class JointAttention(nn.Module):
         # each (N, heads, T, D / heads)
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=present[:, None, None])
         tokens = tokens + self.gather(found.transpose(1, 2).flatten(2))
-        return tokens + self.transform(self.norm2(tokens))
+        own: Tensor = self.transform(self.norm2(tokens))
+        return tokens + own
 
 
 class PromptRetargeting(nn.Module):
@@ -57,8 +59,7 @@ class PromptRetargeting(nn.Module):
         self.kinds = nn.Parameter(0.02 * torch.randn(4, width))
         self.layers = nn.ModuleList(JointAttention(width, heads) for _ in range(depth))
         self.leave = nn.Linear(width, width)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        start_at_zero(self.leave)
 
     def forward(
         self, embedding: Tensor, image: Tensor, prompts: PromptBatch, encoded: Tensor, token: Tensor, answer: Tensor
@@ -98,13 +99,13 @@ class PromptRetargeting(nn.Module):
         kinds = torch.stack([mask, own][-len(masks) :])
         named = torch.cat([encoded, encoded + box, kinds.expand(len(image), -1, -1)], 1)
         tokens = torch.cat([(token + self.kinds[0])[:, None], features + named], 1)
-        given, boxed = prompts.labels != PADDING, prompts.labels == BOX_START
-        always = torch.ones_like(prompts.has_mask)
-        here = [always[:, None], given, boxed, *([prompts.has_mask[:, None]] if len(masks) == 2 else []), always[:, None]]
-        present = torch.cat(here, 1)
+        always = torch.ones_like(prompts.has_mask)[:, None]
+        masked = [prompts.has_mask[:, None]] if len(masks) == 2 else []
+        present = torch.cat([always, prompts.labels != PADDING, prompts.labels == BOX_START, *masked, always], 1)
         for layer in self.layers:
             tokens = layer(tokens, present)
-        return self.leave(tokens[:, 0])
+        renewal: Tensor = self.leave(tokens[:, 0])
+        return renewal
 
 
 def sample(maps: Tensor, image: Tensor, places: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,24 @@ import torch
 from torch import Tensor
 
 from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigError, InvalidImageError, InvalidPromptError
-from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, Decoded, Features, PromptBatch
+from napari_sam2refiner.network.base import (
+    BOX_END,
+    BOX_START,
+    NEGATIVE,
+    PADDING,
+    POSITIVE,
+    Decoded,
+    Features,
+    PromptBatch,
+)
 from napari_sam2refiner.network.frames import Frame
-from napari_sam2refiner.network.localization import LocalFeatures
-from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
 from napari_sam2refiner.planes.intensity import rescale
-from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.localization import LocalFeatures
+    from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
+    from napari_sam2refiner.prompts import Prompts
 
 BATCH = 32  # objects decoded at once, at most
 LOGIT_LIMIT = 32.0  # of an answer that is given back as a mask prompt, as SAM 2 does
@@ -192,12 +203,11 @@ class ImageSession:
         before = [None] * len(prompts) if previous is None else list(previous)
         _check(prompts, before, plane.frame.shape, local_detail)
         requests = [_request(p, b, plane.frame, self._device) for p, b in zip(prompts, before, strict=True)]
-        changes = refine and not self._model.is_untrained
+        detail = local_detail if refine and not self._model.is_untrained else None
         answers: dict[int, Prediction] = {}
         with torch.no_grad(), self._precision():
             for group in _groups(requests):
-                parts = self._in_batches(group, lambda part: self._answer(plane, part, local_detail if changes else None))
-                answers.update(parts)
+                answers.update(self._in_batches(group, lambda part: self._answer(plane, part, detail)))
         return [answers[i] for i in range(len(prompts))]
 
     @property
@@ -280,7 +290,8 @@ class ImageSession:
         out: dict[int, tuple[Refined, int]] = {}
         for places, rows in together.items():
             at = torch.tensor(rows, device=self._device)
-            prompts = PromptBatch(*(None if values is None else values[at] for values in batch))
+            masks = None if batch.mask_logits is None else batch.mask_logits[at]
+            prompts = PromptBatch(batch.coords[at], batch.labels[at], masks, batch.has_mask[at])
             answers = Decoded(*(values[at] for values in decoded))
             local = self._local(plane, places)
             refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, pixels)
@@ -329,7 +340,7 @@ def _check(
             msg = f"object {i}: {error}"
             raise InvalidPromptError(msg) from error
         if before is not None and before.logits.shape != shape:
-            msg = f"the previous prediction is of a plane of shape {before.logits.shape}, this one has {shape}; leave it out."
+            msg = f"the previous prediction has shape {before.logits.shape} but the plane has {shape}; leave it out."
             raise InvalidPromptError(msg)
 
 
@@ -391,15 +402,14 @@ def _touched(batch: PromptBatch, decoded: Decoded, index: int, there: Places) ->
         masks.append(batch.mask_logits[index, 0].to(masks[0]))
     half = masks[0].shape[-1] // 2
     touched = (torch.stack(masks) > 0).unflatten(-1, (2, half)).unflatten(-3, (2, half)).any(-1).any(-2).any(0)
-    marks = {PADDING: [], POSITIVE: [], NEGATIVE: [], BOX_START: [], BOX_END: []}
-    for label, right, below in zip(
-        batch.labels[index].tolist(), *((batch.coords[index] >= 2 * half).T.tolist()), strict=True
-    ):
-        marks[label].append((int(below), int(right)))
-    places = {2 * row + column for row, column in marks[POSITIVE] + marks[NEGATIVE]}
-    for (top, left), (bottom, right) in zip(marks[BOX_START], marks[BOX_END], strict=True):
-        places |= {2 * row + column for row in (top, bottom) for column in (left, right)}
-    return tuple(p for p in there if p in places or touched[p // 2, p % 2])
+    labels = batch.labels[index]
+    later = (batch.coords[index] >= 4 * half).int().tolist()  # of each token: right half?, lower half?
+    # A box begins where its first corner is; it reaches to the second, which is the next token.
+    ends = [later[i + 1] if labels[i] == BOX_START else later[i] for i in range(len(later))]
+    for label, start, end in zip(labels.tolist(), later, ends, strict=True):
+        if label not in (PADDING, BOX_END):
+            touched[start[1] : end[1] + 1, start[0] : end[0] + 1] = True
+    return tuple(p for p in there if touched[p // 2, p % 2])
 
 
 def _prediction(
