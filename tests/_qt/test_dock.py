@@ -30,7 +30,10 @@ class Bench:
         settings = {"models": MODELS, "load": lambda name, _: name, "session": lambda _: FakeSession(self.log)}
         self.dock = SegmentDock(viewer, **{**settings, **options})
         viewer.window.add_dock_widget(self.dock, name="segment")
-        qtbot.waitUntil(self.is_idle)
+        self.wait(self.is_idle)
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        self.qtbot.waitUntil(until, timeout=30_000)  # a busy machine is no failure
 
     def is_idle(self) -> bool:
         QApplication.processEvents()
@@ -54,7 +57,7 @@ class Bench:
         self.qtbot.mouseMove(self.canvas, self.place(*world))
         self.qtbot.mouseClick(self.canvas, Qt.MouseButton.LeftButton, modifier, self.place(*world))
         state = self.dock.state
-        self.qtbot.waitUntil(lambda: (state.undo, state.positives, state.negatives) != before and self.is_idle())
+        self.wait(lambda: (state.undo, state.positives, state.negatives) != before and self.is_idle())
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         button = Qt.MouseButton.LeftButton
@@ -64,15 +67,15 @@ class Bench:
             self.qtbot.mouseMove(self.canvas, self.place(*(np.array(start) * (1 - share) + np.array(end) * share)))
             QApplication.processEvents()  # moves that wait are merged into one
         self.qtbot.mouseRelease(self.canvas, button, pos=self.place(*end))
-        self.qtbot.waitUntil(self.is_idle)
+        self.wait(self.is_idle)
 
     def choose(self, name: str) -> None:
         self.dock.source.set_image(self.viewer.layers[name])
-        self.qtbot.waitUntil(lambda: self.dock.state.image == name and self.is_idle())
+        self.wait(lambda: self.dock.state.image == name and self.is_idle())
 
     def press(self, key: str, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         self.qtbot.keyClick(self.canvas, key, modifier)
-        self.qtbot.waitUntil(self.is_idle)
+        self.wait(self.is_idle)
 
     @property
     def preview(self) -> Any:
@@ -216,7 +219,7 @@ def test_slider_and_scaled_stack(bench: Any) -> None:
     user.viewer.dims.set_point(0, 0)
     assert user.dock.state.positives == 0
     user.viewer.dims.set_point(0, 6)
-    user.qtbot.waitUntil(user.is_idle)
+    user.wait(user.is_idle)
     user.press("K")
     result = user.result()
     assert result.shape == (4, *SHAPE)
@@ -276,7 +279,7 @@ def test_error_becomes_a_notification(bench: Any) -> None:
     user = bench(layer={"scale": (0.5, 0.5)})
     before = len(notification_manager.records)
     user.viewer.layers["prompts"].add((500, 500))
-    user.qtbot.waitUntil(user.is_idle)
+    user.wait(user.is_idle)
     (record,) = notification_manager.records[before:]
     assert "outside the plane" in record.message
     assert str(record.severity) == "error"
@@ -306,7 +309,7 @@ def test_image_deleted_during_work(bench: Any) -> None:
     user = bench(layer={}, submit=held)
     user.viewer.layers["prompts"].add((30, 40))
     user.viewer.layers.remove("cells")
-    user.qtbot.waitUntil(lambda: user.dock.state.image is None)
+    user.wait(lambda: user.dock.state.image is None)
     assert "stopped" in user.dock.status.status.text()
     assert list(user.viewer.layers) == []
     held.run()
@@ -319,10 +322,10 @@ def test_all_layers_deleted_at_once(bench: Any) -> None:
     user.press("K")
     user.viewer.layers.select_all()
     user.viewer.layers.remove_selected()
-    user.qtbot.waitUntil(lambda: user.dock.state.image is None)
+    user.wait(lambda: user.dock.state.image is None)
     assert "Open" in user.dock.status.hint.text()
     user.viewer.add_image(np.zeros(SHAPE), name="next")
-    user.qtbot.waitUntil(lambda: user.dock.state.image == "next")
+    user.wait(lambda: user.dock.state.image == "next")
     user.click(30, 40)
     assert user.preview.any()
 
@@ -344,14 +347,14 @@ def test_deleted_prompts_and_result_come_back_with_undo(bench: Any) -> None:
     user = bench(layer={})
     user.click(30, 40)
     user.viewer.layers.remove("prompts")
-    user.qtbot.waitUntil(lambda: user.dock.state.positives == 0)
+    user.wait(lambda: user.dock.state.positives == 0)
     user.dock.controller.undo()
     assert len(user.viewer.layers["prompts"].data) == 1
-    user.qtbot.waitUntil(user.is_idle)
+    user.wait(user.is_idle)
     user.dock.controller.commit()
     labels = user.result().copy()
     user.viewer.layers.remove("cells objects")
-    user.qtbot.waitUntil(lambda: user.dock.state.undo == "deleting the result")
+    user.wait(lambda: user.dock.state.undo == "deleting the result")
     user.dock.controller.undo()
     np.testing.assert_array_equal(user.result(), labels)
 
@@ -390,7 +393,7 @@ def test_without_an_image_it_says_what_to_do_and_takes_the_first_that_comes(benc
     assert "Open" in user.dock.status.hint.text()
     assert not user.dock.prompts.keep.isEnabled()
     user.viewer.add_image(np.zeros(SHAPE), name="cells")
-    user.qtbot.waitUntil(lambda: user.dock.state.image == "cells")
+    user.wait(lambda: user.dock.state.image == "cells")
     user.click(30, 40)
     assert user.preview.any()
 

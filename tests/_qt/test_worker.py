@@ -37,7 +37,7 @@ def test_runs_off_the_gui_thread_and_answers_on_it(worker: Worker, qtbot: Any) -
         return threading.current_thread()
 
     worker.submit(Job("answer", work), lambda outcome: seen.append((outcome.value, threading.current_thread())))
-    qtbot.waitUntil(lambda: len(seen) == 1)
+    qtbot.waitUntil(lambda: len(seen) == 1, timeout=30_000)
     ((worked, answered),) = seen
     assert worked is not threading.main_thread()
     assert answered is threading.main_thread()
@@ -51,7 +51,7 @@ def test_stale_jobs_are_dropped_before_they_run(worker: Worker, qtbot: Any) -> N
     for number in range(5):
         worker.submit(Job("answer", lambda _, n=number: ran.append(n) or n), lambda outcome: done.append(outcome.value))
     hold.release.set()
-    qtbot.waitUntil(lambda: 4 in done)
+    qtbot.waitUntil(lambda: 4 in done, timeout=30_000)
     assert ran == [4]
     assert done == ["held", 4]
 
@@ -61,16 +61,16 @@ def test_a_model_is_loaded_before_the_click_that_waits_for_it(worker: Worker, qt
     worker.submit(Job("load", hold), lambda outcome: done.append(outcome.value))
     worker.submit(Job("answer", lambda _: "answered"), lambda outcome: done.append(outcome.value))
     hold.release.set()
-    qtbot.waitUntil(lambda: len(done) == 2)
+    qtbot.waitUntil(lambda: len(done) == 2, timeout=30_000)
     assert done == ["held", "answered"]
 
 
 def test_error_is_an_outcome_and_the_thread_goes_on(worker: Worker, qtbot: Any) -> None:
     outcomes: list[Outcome] = []
     worker.submit(Job("answer", lambda _: 1 / 0), outcomes.append)
-    qtbot.waitUntil(lambda: len(outcomes) == 1)
+    qtbot.waitUntil(lambda: len(outcomes) == 1, timeout=30_000)
     worker.submit(Job("answer", lambda _: "fine"), outcomes.append)
-    qtbot.waitUntil(lambda: len(outcomes) == 2)
+    qtbot.waitUntil(lambda: len(outcomes) == 2, timeout=30_000)
     assert "ZeroDivisionError" in outcomes[0].error
     assert outcomes[1].value == "fine"
 
@@ -95,7 +95,7 @@ def test_progress_arrives_and_a_superseded_download_ends(worker: Worker, qtbot: 
     assert started.wait(10)
     worker.submit(Job("load", lambda _: "other"), done.append)
     go_on.set()
-    qtbot.waitUntil(lambda: len(done) == 1)
+    qtbot.waitUntil(lambda: len(done) == 1, timeout=30_000)
     assert shares == [0.25]
     assert len(ended) == 1
 

@@ -86,10 +86,9 @@ class SegmentDock(QWidget):
         column.addStretch(1)
         self._connect()
         self.controller.set_models(tuple(list_models() if models is None else models))
-        self.controller.choose_model(default_model(self.state.models))
         self._bind_keys()
         self._show()
-        self._defer(self._choose_active_image)
+        self._defer(self._begin)
 
     def reset_choices(self, event: Any = None) -> None:  # noqa: ARG002
         """List the viewer's images anew; napari calls this when layers come, go or change names."""
@@ -146,13 +145,17 @@ class SegmentDock(QWidget):
         if not self._is_closed:
             call()
 
-    def _choose_active_image(self) -> None:
-        """Begin with the active layer where that is an image, once the dock is where its combo can see the viewer."""
+    def _begin(self) -> None:
+        """Begin with the active layer where that is an image, once the dock is where its combo can see the viewer.
+
+        The model comes after: while it is imported, making layers would wait for the interpreter.
+        """
         active = self._viewer.layers.selection.active
         self.reset_choices()
         if isinstance(active, Image):
             self.source.set_image(active)
         self.controller.choose_image(self.source.image)
+        self.controller.choose_model(default_model(self.state.models))
 
     def _on_image_chosen(self) -> None:
         """Take the image, but not while napari is adding it: what is added last becomes active."""

@@ -127,8 +127,8 @@ class PromptPanel(QWidget):
         self.clear = _button("Clear (W)", "Take away the prompts of this object")
         self._overlap = QComboBox()
         self._overlap.setToolTip("Whose a pixel is that already belongs to an object")
-        self._overlap.addItem("Earlier objects keep their pixels", "keep")
-        self._overlap.addItem("The new object takes them", "overwrite")
+        self._overlap.addItem("Earlier object stays", "keep")
+        self._overlap.addItem("New object wins", "overwrite")
         _let_shrink(self._overlap)
         self._polarity = QButtonGroup(self)
         for button in (self.positive, self.negative):

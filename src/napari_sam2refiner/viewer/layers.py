@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+FEATURES = ("polarity", "object_id")
 POLARITY_COLORS = {"positive": "#22dd55", "negative": "#ff3366"}
 POLARITY_SYMBOLS = {"positive": "disc", "negative": "x"}  # to be told apart without colours too
 FILL, OUTLINE = 1, 2
@@ -260,11 +261,12 @@ class ImageLayers:
 
     def set_polarity(self, positive: bool, object_id: int) -> None:
         """Say what the next point is."""
+        if (positive, object_id) == (self._positive, self._object_id):
+            return
         self._positive, self._object_id = positive, object_id
         points = self._layers.get("prompts")
         if points is not None:
-            with self._quiet():
-                points.feature_defaults = self._feature_defaults()
+            points.feature_defaults = self._feature_defaults()
 
     def read_marks(self, plane: PlaneIndex) -> Marks:
         """Return what is marked on a plane."""
@@ -300,7 +302,7 @@ class ImageLayers:
         points = cast("Points", self._layer("prompts"))
         kept = ~_lies_on(plane, np.asarray(points.data))
         polarity = ["positive" if positive else "negative" for _, _, positive in marks.points]
-        table = {name: [*points.features[name].to_numpy()[kept]] for name in ("polarity", "object_id")}
+        table = {name: [*points.features[name].to_numpy()[kept]] for name in FEATURES}
         new = self._expand(plane, [(y, x) for y, x, _ in marks.points])
         data = np.concatenate([np.asarray(points.data, dtype=np.float64)[kept], new])
         points.selected_data = set()
@@ -425,7 +427,7 @@ class ImageLayers:
                 ndim=self._image.ndim,
                 name="prompts",
                 size=size,
-                canvas_size_limits=(10, 16),
+                canvas_size_limits=(8, 12),
                 border_color="white",
                 border_width=0.15,
                 features={"polarity": np.array([], object), "object_id": np.array([], int)},
@@ -506,12 +508,14 @@ class ImageLayers:
     def _mark_new_points(self, points: Points, count: int) -> None:
         """Give new points the polarity of the dock; napari's own default follows whatever was selected last."""
         old = len(points.data) - count
-        table = {name: [*points.features[name].to_numpy()[:old]] for name in ("polarity", "object_id")}
-        for name, value in self._feature_defaults().items():
-            table[name] += [value] * count
+        wanted, columns = self._feature_defaults(), {name: points.features[name].to_numpy() for name in FEATURES}
+        is_right = wanted["polarity"] == "positive" and all(
+            (columns[name][old:] == wanted[name]).all() for name in FEATURES
+        )
         self._is_flipped = False
-        with self._quiet():
-            self._set_features(points, table)
+        if not is_right:
+            with self._quiet():
+                self._set_features(points, {name: [*columns[name][:old], *[wanted[name]] * count] for name in FEATURES})
 
     def _on_shapes_data(self, event: Any) -> None:
         if not self._is_quiet and self._is_attached and _action(event) in ("added", "changed", "removed"):

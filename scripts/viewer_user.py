@@ -1,0 +1,82 @@
+"""Somebody with a mouse in front of a napari viewer with the dock; for pictures and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtCore import QEvent, QEventLoop, QPoint, QPointF, Qt, QTimer
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_sam2refiner._qt.dock import SegmentDock
+
+
+class User:
+    """Opens a viewer with an image and the dock.
+
+    Parameters
+    ----------
+    image : array
+    layer : dict
+        What `add_image` takes besides.
+    size : (int, int)
+        Width and height of the window.
+    """
+
+    def __init__(self, image: Any, layer: dict[str, Any], size: tuple[int, int] = (1280, 800)) -> None:
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.window.resize(*size)
+        self.viewer.add_image(image, **layer)
+        self.dock: SegmentDock | None = None
+
+    def open_dock(self) -> SegmentDock:
+        """Open the dock; its model loads meanwhile."""
+        self.dock = SegmentDock(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, name="Segment objects by clicks")
+        return self.dock
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the dock has nothing to do."""
+        assert self.dock is not None
+        state = self.dock.state
+        return state.image is not None and not (state.loading or state.encoding or state.answering)
+
+    def wait(self, until: Callable[[], bool] | None = None) -> None:
+        """Let the window work until that is so, and a little longer for what is still to be drawn."""
+        done = until or (lambda: self.is_idle)
+        while not done():
+            spin(0.01)
+        spin(0.2)
+
+    def click(self, y: float, x: float) -> None:
+        """Click on a pixel of the image; returns at once."""
+        canvas = next(
+            w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop" and w.isVisible()
+        )
+        place = self.place(canvas, y, x)
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        for kind, button, held in (
+            (QEvent.Type.MouseMove, none, none),
+            (QEvent.Type.MouseButtonPress, left, left),
+            (QEvent.Type.MouseButtonRelease, left, none),
+        ):
+            above = QPointF(canvas.mapToGlobal(place))
+            event = QMouseEvent(kind, QPointF(place), above, button, held, Qt.KeyboardModifier.NoModifier)
+            QApplication.sendEvent(canvas, event)
+
+    def place(self, canvas: QWidget, y: float, x: float) -> QPoint:
+        """Return where on the canvas a pixel of the image is."""
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        down, across = (np.array([y, x]) - np.array(camera.center[-2:])) * camera.zoom
+        return QPoint(round(across + canvas.width() / 2), round(down + canvas.height() / 2))
+
+
+def spin(seconds: float) -> None:
+    """Let the window work for a while."""
+    loop = QEventLoop()
+    QTimer.singleShot(round(1000 * seconds), loop.quit)
+    loop.exec()
