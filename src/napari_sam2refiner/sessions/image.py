@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,51 +16,31 @@ import torch
 from torch import Tensor
 
 from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigError, InvalidImageError, InvalidPromptError
-from napari_sam2refiner.network.base import (
-    BOX_END,
-    BOX_START,
-    NEGATIVE,
-    PADDING,
-    POSITIVE,
-    Decoded,
-    Features,
-    PromptBatch,
-)
+from napari_sam2refiner.network.base import Decoded, Features, PromptBatch
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
-from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+from napari_sam2refiner.sessions.conversion import (
+    Places,
+    Request,
+    collate,
+    group,
+    make_prediction,
+    make_request,
+    touched_quadrants,
+)
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
     from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
     from napari_sam2refiner.prompts import Prompts
+    from napari_sam2refiner.sessions.base import LocalDetail, Prediction
 
 BATCH = 32  # objects decoded at once, at most
-LOGIT_LIMIT = 32.0  # of an answer that is given back as a mask prompt, as SAM 2 does
 LOCAL_DETAIL = ("off", "prompted", "on")
-
 COMBINATIONS = 4  # of quadrants that are kept, at most
 
 T = TypeVar("T")
 U = TypeVar("U")
-Places = tuple[int, ...]
-
-
-class _Memo(NamedTuple):
-    """What goes on from an answer: its logits (h, h), and the mask that was prompted with."""
-
-    logits: Tensor
-    mask: npt.NDArray[np.bool_] | None
-
-
-class _Request(NamedTuple):
-    """One object, ready for the network; P differs between objects."""
-
-    prompts: Prompts
-    coords: Tensor  # (P, 2)
-    labels: Tensor  # (P,)
-    mask_logits: Tensor | None  # (h, h)
-    multimask: bool
 
 
 @dataclass
@@ -202,12 +182,14 @@ class ImageSession:
         plane = self._known_plane()
         before = [None] * len(prompts) if previous is None else list(previous)
         _check(prompts, before, plane.frame.shape, local_detail)
-        requests = [_request(p, b, plane.frame, self._device) for p, b in zip(prompts, before, strict=True)]
+        requests = [make_request(p, b, plane.frame, self._device) for p, b in zip(prompts, before, strict=True)]
         detail = local_detail if refine and not self._model.is_untrained else None
         answers: dict[int, Prediction] = {}
+        if requests:
+            self._encoded(plane)
         with torch.no_grad(), self._precision():
-            for group in _groups(requests):
-                answers.update(self._in_batches(group, lambda part: self._answer(plane, part, detail)))
+            for alike in group(requests):
+                answers.update(self._in_batches(alike, lambda part: self._answer(plane, part, detail)))
         return [answers[i] for i in range(len(prompts))]
 
     @property
@@ -258,18 +240,18 @@ class ImageSession:
         return [(p, Features(*(maps[i : i + 1] for maps in features))) for i, p in enumerate(places)]
 
     def _answer(
-        self, plane: _Plane, items: list[tuple[int, _Request]], local_detail: LocalDetail | None
+        self, plane: _Plane, items: list[tuple[int, Request]], local_detail: LocalDetail | None
     ) -> list[tuple[int, Prediction]]:
         """Answer requests that have as many tokens as each other; without `local_detail` unrefined."""
         _, features = self._encoded(plane)
-        batch = _collate([request for _, request in items])
+        batch = collate([request for _, request in items])
         image = torch.zeros(len(items), dtype=torch.long, device=self._device)
         decoded = self._model.base.decode(features, image, batch, multimask=items[0][1].multimask)
         refined: dict[int, tuple[Refined, int]] = {}
         if local_detail is not None:
             refined = self._refined(plane, batch, decoded, local_detail)
         return [
-            (index, _prediction(plane.frame, decoded, i, refined.get(i), request.prompts.mask))
+            (index, make_prediction(plane.frame, decoded, i, refined.get(i), request.prompts.mask))
             for i, (index, request) in enumerate(items)
         ]
 
@@ -285,7 +267,7 @@ class ImageSession:
         together: dict[Places, list[int]] = {}
         for i in range(len(batch.labels)):
             wanted = {"off": (), "on": there}.get(local_detail)
-            places = _touched(batch, decoded, i, there) if wanted is None else wanted
+            places = touched_quadrants(batch, decoded, i, there) if wanted is None else wanted
             together.setdefault(places, []).append(i)
         out: dict[int, tuple[Refined, int]] = {}
         for places, rows in together.items():
@@ -306,6 +288,8 @@ class ImageSession:
             part = items[done : done + self._batch]
             try:
                 answers += answer(part)
+            except InsufficientMemoryError:
+                raise
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -342,104 +326,6 @@ def _check(
         if before is not None and before.logits.shape != shape:
             msg = f"the previous prediction has shape {before.logits.shape} but the plane has {shape}; leave it out."
             raise InvalidPromptError(msg)
-
-
-def _request(prompts: Prompts, previous: Prediction | None, frame: Frame, device: torch.device) -> _Request:
-    """Convert one object's prompts to the network's frame; boxes first, as SAM 2 has them."""
-    boxes = frame.boxes(torch.tensor(prompts.boxes, dtype=torch.float32)).flatten(0, 1)
-    points = frame.points(torch.tensor(prompts.points, dtype=torch.float32))
-    coords = torch.cat([boxes, points])
-    signs = [POSITIVE if positive else NEGATIVE for positive in prompts.labels]
-    labels = torch.tensor([BOX_START, BOX_END] * len(prompts.boxes) + signs, dtype=torch.int32)
-    if not len(labels):
-        coords, labels = torch.zeros(1, 2), torch.tensor([PADDING], dtype=torch.int32)
-    mask_logits = _mask_logits(prompts, previous, frame)
-    multimask = prompts.is_single_click and previous is None
-    if mask_logits is not None:
-        mask_logits = mask_logits.to(device)
-    return _Request(prompts, coords.to(device), labels.to(device), mask_logits, multimask)
-
-
-def _mask_logits(prompts: Prompts, previous: Prediction | None, frame: Frame) -> Tensor | None:
-    """Return the mask prompt (h, h): a mask drawn anew, else the answer before."""
-    memo = None if previous is None else previous.memo
-    if not isinstance(memo, _Memo):
-        memo = None
-    drawn = prompts.mask
-    if drawn is not None and (memo is None or memo.mask is None or not np.array_equal(drawn, memo.mask)):
-        return frame.mask_logits(torch.from_numpy(drawn))
-    if memo is not None:
-        return memo.logits
-    if previous is not None:
-        return frame.logits_from_plane(torch.from_numpy(previous.logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-    return None
-
-
-def _groups(requests: Sequence[_Request]) -> list[list[tuple[int, _Request]]]:
-    """Sort requests by their number of tokens and of candidates: padding would change SAM 2's answer."""
-    groups: dict[tuple[int, bool], list[tuple[int, _Request]]] = {}
-    for index, request in enumerate(requests):
-        groups.setdefault((len(request.labels), request.multimask), []).append((index, request))
-    return list(groups.values())
-
-
-def _collate(requests: Sequence[_Request]) -> PromptBatch:
-    """Stack requests that have as many tokens as each other."""
-    given = [r.mask_logits for r in requests if r.mask_logits is not None]
-    masks = None
-    if given:
-        none = torch.zeros_like(given[0])
-        masks = torch.stack([none if r.mask_logits is None else r.mask_logits for r in requests])[:, None]
-    has_mask = torch.tensor([r.mask_logits is not None for r in requests], device=requests[0].coords.device)
-    coords, labels = torch.stack([r.coords for r in requests]), torch.stack([r.labels for r in requests])
-    return PromptBatch(coords, labels, masks, has_mask)
-
-
-def _touched(batch: PromptBatch, decoded: Decoded, index: int, there: Places) -> Places:
-    """Return those of the quadrants `there` that the prompts or the base's mask of one object touch."""
-    masks = [decoded.chosen_logits[index]]
-    if batch.mask_logits is not None and batch.has_mask[index]:
-        masks.append(batch.mask_logits[index, 0].to(masks[0]))
-    half = masks[0].shape[-1] // 2
-    touched = (torch.stack(masks) > 0).unflatten(-1, (2, half)).unflatten(-3, (2, half)).any(-1).any(-2).any(0)
-    labels = batch.labels[index]
-    later = (batch.coords[index] >= 4 * half).int().tolist()  # of each token: right half?, lower half?
-    # A box begins where its first corner is; it reaches to the second, which is the next token.
-    ends = [later[i + 1] if labels[i] == BOX_START else later[i] for i in range(len(later))]
-    for label, start, end in zip(labels.tolist(), later, ends, strict=True):
-        if label not in (PADDING, BOX_END):
-            touched[start[1] : end[1] + 1, start[0] : end[0] + 1] = True
-    return tuple(p for p in there if touched[p // 2, p % 2])
-
-
-def _prediction(
-    frame: Frame,
-    decoded: Decoded,
-    index: int,
-    refined: tuple[Refined, int] | None,
-    mask: npt.NDArray[np.bool_] | None,
-) -> Prediction:
-    """Bring one object's answer to the plane."""
-    scores = decoded.scores[index].float()
-    chosen = int(decoded.chosen[index])
-    order = [chosen, *(i for i in scores.argsort(descending=True).tolist() if i != chosen)]
-    logits = decoded.logits[index][order].float()  # (M, h, h)
-    values = scores[order].tolist()
-    if refined is not None:
-        answer, row = refined
-        logits[0] = answer.logits[row]
-        values[0] = float(answer.score[row])
-    planes = frame.logits_to_plane(logits)  # (M, Y, X)
-    if refined is not None and (patch := answer.tiles.canvas(row)) is not None:
-        frame.add_to_plane(planes[0], *patch)
-    kept = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-    arrays = planes.cpu().numpy()
-    candidates = tuple(
-        Candidate(array > 0, array, min(1.0, max(0.0, value)), _Memo(memo, mask))
-        for array, value, memo in zip(arrays, values, kept, strict=True)
-    )
-    best = candidates[0]
-    return Prediction(best.mask, best.logits, best.score, candidates, best.memo)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
