@@ -7,7 +7,7 @@ random: loading is for `weights`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
@@ -15,11 +15,13 @@ from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.transformer import RoPEAttention
-from torch import nn
 
 from napari_sam2refiner.errors import UnknownModelError
 from napari_sam2refiner.network.base import InputSpec, PromptableBase
 from napari_sam2refiner.network.micro import MicroBase
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _HIERA: dict[str, dict[str, Any]] = {
     "sam2.1_hiera_tiny": {
@@ -84,12 +86,6 @@ def freeze(module: nn.Module) -> None:
     """Take a module out of training: no gradients, eval mode."""
     module.requires_grad_(False)
     module.eval()
-
-
-def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
-    """Make a layer give nothing until it is trained."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
 
 
 class Sam21Base(PromptableBase):

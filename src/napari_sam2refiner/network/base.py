@@ -10,11 +10,11 @@ methods of the network, without numpy, device moves or state, so that training a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
-from torch import Tensor
+from torch import Tensor, nn
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END, PADDING = 1, 0, 2, 3, -1
 
@@ -116,7 +116,13 @@ def pick(values: Tensor, index: Tensor) -> Tensor:
     return values[torch.arange(len(index), device=index.device), index]
 
 
-class PromptableBase(SAM2Base):  # type: ignore[misc]  # sam2 has no types
+def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
+    """Make a layer give nothing until it is trained."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+class PromptableBase(SAM2Base):
     """SAM 2 with `encode` and `decode`; adds no parameter, so official state dicts fit."""
 
     input: InputSpec
@@ -156,21 +162,15 @@ class PromptableBase(SAM2Base):  # type: ignore[misc]  # sam2 has no types
         sparse, dense = self._embed_prompts(prompts)
         one = features.embedding.shape[0] == 1
         at = slice(None) if one else image
+        logits, scores, tokens, object_logits, mask_features = self._run_decoder(
+            image_embeddings=features.embedding[at],
+            image_pe=self.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            repeat_image=one,
+            high_res_features=[features.stride4[at], features.stride8[at]],
+        )
         decoder = self.sam_mask_decoder
-        caught: list[Tensor] = []
-        # The decoder does not return the upscaled features, which end in its last upscaling activation.
-        hook = decoder.output_upscaling[-1].register_forward_hook(lambda _module, _input, output: caught.append(output))
-        try:
-            logits, scores, tokens, object_logits = decoder.predict_masks(
-                image_embeddings=features.embedding[at],
-                image_pe=self.sam_prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                repeat_image=one,
-                high_res_features=[features.stride4[at], features.stride8[at]],
-            )
-        finally:
-            hook.remove()
         if multimask:
             logits, scores, tokens = logits[:, 1:], scores[:, 1:], tokens[:, 1:]
         else:
@@ -178,7 +178,21 @@ class PromptableBase(SAM2Base):  # type: ignore[misc]  # sam2 has no types
                 logits, scores = decoder._dynamic_multimask_via_stability(logits, scores)  # noqa: SLF001
             logits, scores, tokens = logits[:, :1], scores[:, :1], tokens[:, :1]
         chosen = scores.argmax(1)
-        return Decoded(logits, scores, chosen, pick(tokens, chosen), caught[0], object_logits[:, 0])
+        return Decoded(logits, scores, chosen, pick(tokens, chosen), mask_features, object_logits[:, 0])
+
+    def _run_decoder(self, **inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Run SAM's mask decoder and catch its upscaled features, which it does not return.
+
+        Masks (N, M, h, w), scores (N, M), tokens (N, M, D), object logits (N, 1), features (N, D/8, h, w).
+        """
+        caught: list[Tensor] = []
+        last = self.sam_mask_decoder.output_upscaling[-1]
+        hook = last.register_forward_hook(lambda _module, _input, output: caught.append(output))
+        try:
+            masks, scores, tokens, object_logits = self.sam_mask_decoder.predict_masks(**inputs)
+        finally:
+            hook.remove()
+        return masks, scores, tokens, object_logits, caught[0]
 
     def _embed_prompts(self, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         """Return sparse (N, P + 1, D) and dense (N, D, S/16, S/16) prompt embeddings."""

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, POSITIVE, PromptBatch
+from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, POSITIVE, PromptBatch, start_at_zero
 
 POSITION_UNIT = 4.0  # stride-4 pixels in one unit of embedding space
 ABSENT = -30.0  # logit of an anchor that is not there
@@ -72,11 +72,11 @@ class InstanceEmbedding(nn.Module):
             nn.GELU(),
         )
         self.project = nn.Conv2d(channels, 2 + features + 2, 1)
-        self.control = nn.Sequential(nn.Linear(channels + width, 128), nn.GELU(), nn.Linear(128, 2 + features))
-        nn.init.zeros_(self.control[-1].weight)
-        nn.init.zeros_(self.control[-1].bias)
+        control = nn.Linear(128, 2 + features)
+        start_at_zero(control)
         with torch.no_grad():
-            self.control[-1].bias[0] = 1.0
+            control.bias[0] = 1.0
+        self.control = nn.Sequential(nn.Linear(channels + width, 128), nn.GELU(), control)
         self.negative = nn.Parameter(torch.tensor([1.0, 0.0]))
         self.outside = nn.Parameter(torch.tensor(-1.0))
         self.features = features
@@ -121,7 +121,7 @@ class InstanceEmbedding(nn.Module):
         context = _sample(maps.context.float(), grid)  # (N, P, D)
         weights, has_region = self._region(maps, prompts)
         inside = weights.flatten(1) @ dense.flatten(1).T  # (N, E + C)
-        coarse = F.adaptive_avg_pool2d(weights[:, None], maps.context.shape[-2:]).flatten(1)
+        coarse = F.avg_pool2d(weights[:, None], height // maps.context.shape[-2]).flatten(1)
         coarse = coarse / coarse.sum(1, keepdim=True).clamp(min=1e-6)
         around = coarse @ maps.context.float().flatten(1).T  # (N, D)
         anchors = torch.cat([sampled, inside[:, None]], 1)
@@ -144,7 +144,8 @@ class InstanceEmbedding(nn.Module):
         # |e - a|^2 = e^2 - 2 e a + a^2 keeps this a matrix product of anchors and pixels.
         flat = embedding.flatten(1)
         distance = weight @ flat.square() - 2.0 * (weight * own) @ flat + (weight * own.square()).sum(-1, keepdim=True)
-        return (3.0 * bias - distance).unflatten(-1, embedding.shape[-2:])
+        logits: Tensor = (3.0 * bias - distance).unflatten(-1, embedding.shape[-2:])
+        return logits
 
     def _region(self, maps: InstanceMaps, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
         """Support of each object's region anchor, (N, h, w) summing to one, and whether it has one, (N,).
@@ -180,8 +181,7 @@ class PromptFusion(nn.Module):
         self.enter = nn.Conv2d(self.maps, width, 3, padding=1)
         self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in (1, 2, 4))
         self.leave = nn.Conv2d(width, 1, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        start_at_zero(self.leave)
 
     def forward(self, features: Tensor, image: Tensor, guess: Tensor, prompts: PromptBatch) -> Tensor:
         """Return logits (N, h, w) from head features (B, C, h, w) and first-guess logits (N, h, w)."""
@@ -206,7 +206,8 @@ class PromptFusion(nn.Module):
         x = self.enter(maps) + self.reduce(features).index_select(0, image)
         for layer in self.layers:
             x = x + layer(F.gelu(x))
-        return guess + self.leave(F.gelu(x))[:, 0]
+        residual: Tensor = self.leave(F.gelu(x))
+        return guess + residual[:, 0]
 
 
 def _sample(dense: Tensor, grid: Tensor) -> Tensor:

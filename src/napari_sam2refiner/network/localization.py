@@ -17,7 +17,7 @@ from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.backbones import start_at_zero
+from napari_sam2refiner.network.base import start_at_zero
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.base import Features

@@ -32,6 +32,7 @@ from napari_sam2refiner.network.base import (
     PromptableBase,
     PromptBatch,
     pick,
+    start_at_zero,
 )
 from napari_sam2refiner.network.instance_embedding import InstanceEmbedding, InstanceMaps, PromptFusion
 
@@ -144,11 +145,11 @@ class MaskQuality(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        last = nn.Linear(96, 1)
+        start_at_zero(last)
         self.layers = nn.Sequential(
-            nn.Linear(channels + self.statistics, 96), nn.GELU(), nn.Linear(96, 96), nn.GELU(), nn.Linear(96, 1)
+            nn.Linear(channels + self.statistics, 96), nn.GELU(), nn.Linear(96, 96), nn.GELU(), last
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, maps: InstanceMaps, image: Tensor, logits: Tensor, prompts: PromptBatch) -> Tensor:
         """Return (N,) corrections to the score's logit for masks (N, h, w)."""
@@ -177,7 +178,8 @@ class MaskQuality(nn.Module):
             ],
             1,
         )
-        return self.layers(torch.cat([pooled, statistics], 1))[:, 0]
+        correction: Tensor = self.layers(torch.cat([pooled, statistics], 1))
+        return correction[:, 0]
 
 
 def _obedience(logits: Tensor, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
@@ -256,7 +258,7 @@ class MicroBase(PromptableBase):
         )
         return Level(features, self.instance_embedding(stride4, embedding))
 
-    def encode(self, pixels: Tensor) -> Pyramid:
+    def encode(self, pixels: Tensor) -> Pyramid:  # type: ignore[override]  # named tuples cannot be extended
         """Encode images (B, 3, S, S) at every scale of the pyramid."""
         levels = tuple(self.encode_level(pixels if s == 1 else F.avg_pool2d(pixels, s)) for s in SCALES)
         return Pyramid(*levels[0].features, levels)
@@ -282,31 +284,28 @@ class MicroBase(PromptableBase):
         """
         guess = self.instance_embedding.guess(level.instances, image, prompts)
         fused = self.prompt_fusion(level.instances.features, image, guess, prompts)
-        encoder, decoder = self.sam_prompt_encoder, self.sam_mask_decoder
+        encoder = self.sam_prompt_encoder
         rows, columns = level.features.embedding.shape[-2:]
         shift = prompts.coords.new_tensor([16.0 * origin[1], 16.0 * origin[0]])
         sparse, dense = encoder(
             points=(prompts.coords + shift, prompts.labels), boxes=None, masks=fused[:, None].clamp(-12, 12)
         )
         positions = encoder.get_dense_pe()[..., origin[0] : origin[0] + rows, origin[1] : origin[1] + columns]
-        caught: list[Tensor] = []
-        hook = decoder.output_upscaling[-1].register_forward_hook(lambda _module, _input, output: caught.append(output))
-        try:
-            residual, score, tokens, object_logits = decoder.predict_masks(
-                image_embeddings=level.features.embedding.index_select(0, image),
-                image_pe=positions,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                repeat_image=False,
-                high_res_features=[f.index_select(0, image) for f in (level.features.stride4, level.features.stride8)],
-            )
-        finally:
-            hook.remove()
+        residual, score, tokens, object_logits, mask_features = self._run_decoder(
+            image_embeddings=level.features.embedding.index_select(0, image),
+            image_pe=positions,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            repeat_image=False,
+            high_res_features=[f.index_select(0, image) for f in (level.features.stride4, level.features.stride8)],
+        )
         logits = fused + residual[:, 0]
         score = score[:, 0] + self.mask_quality(level.instances, image, logits, prompts)
-        return LevelAnswer(logits, guess, fused, score, tokens[:, 0], caught[0], object_logits[:, 0])
+        return LevelAnswer(logits, guess, fused, score, tokens[:, 0], mask_features, object_logits[:, 0])
 
-    def decode(self, features: Pyramid, image: Tensor, prompts: PromptBatch, *, multimask: bool) -> Decoded:
+    def decode(  # type: ignore[override]  # as `encode`
+        self, features: Pyramid, image: Tensor, prompts: PromptBatch, *, multimask: bool
+    ) -> Decoded:
         """Answer prompts on every level; the best by score is chosen, all are candidates if `multimask`."""
         size = features.stride4.shape[-2:]
         answers = [

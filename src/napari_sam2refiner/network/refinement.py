@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.backbones import start_at_zero
-from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch
+from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, start_at_zero
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures

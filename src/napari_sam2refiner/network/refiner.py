@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from napari_sam2refiner.network.backbones import freeze, start_at_zero
+from napari_sam2refiner.network.backbones import freeze
+from napari_sam2refiner.network.base import start_at_zero
 from napari_sam2refiner.network.localization import LocalFeatures, LocalizationAugment, put_together, quadrants_of
 from napari_sam2refiner.network.refinement import MaskRefinement, Tiles
 from napari_sam2refiner.network.retargeting import PromptRetargeting

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.backbones import start_at_zero
-from napari_sam2refiner.network.base import BOX_START, PADDING, PromptBatch
+from napari_sam2refiner.network.base import BOX_START, PADDING, PromptBatch, start_at_zero
 
 BOX_GRID = 7  # samples along a box
 
