@@ -41,7 +41,8 @@ class SegmentDock(QWidget):
 
     Parameters
     ----------
-    viewer : napari.Viewer
+    napari_viewer : napari.Viewer
+        By this name napari hands it in.
     models : sequence of ModelChoice, optional
         What can be chosen; the registry's when left out.
     load : callable, optional
@@ -56,7 +57,7 @@ class SegmentDock(QWidget):
 
     def __init__(
         self,
-        viewer: napari.Viewer,
+        napari_viewer: napari.Viewer,
         *,
         models: Sequence[ModelChoice] | None = None,
         load: Callable[[str, Tell], Any] = load_model,
@@ -64,7 +65,7 @@ class SegmentDock(QWidget):
         submit: Submit | None = None,
     ) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = viewer = napari_viewer
         self._worker = None if submit is not None else Worker(self)
         self._is_closed = False
         self._had_parent = False
