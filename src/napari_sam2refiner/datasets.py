@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from skimage.io import imread
 
-from napari_sam2refiner.errors import ReadError
+from napari_sam2refiner.errors import InvalidImageError, ReadError
+from napari_sam2refiner.planes.files import read_plane
 from napari_sam2refiner.planes.intensity import limits
 
 
@@ -106,20 +106,23 @@ def set_meta(folder: Path) -> dict[str, Any]:
         If there is none that can be read.
     """
     try:
-        meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text())
     except (OSError, ValueError) as error:
         msg = f"{folder / 'meta.json'} cannot be read ({error}); give the folder of a data set."
         raise ReadError(msg) from error
+    if not isinstance(meta, dict):
+        msg = f"{folder / 'meta.json'} holds a {type(meta).__name__}; make it an object with a field 'use'."
+        raise ReadError(msg)
     return meta
 
 
 def _field(name: str, image_path: Path, labels_path: Path) -> Field:
-    try:
-        image, labels = imread(image_path), imread(labels_path).astype(np.int32)
-    except (OSError, ValueError, SyntaxError) as error:
-        msg = f"{image_path} or its labels cannot be read ({error}); remove or replace it."
-        raise ReadError(msg) from error
+    image, labels = read_plane(image_path), read_plane(labels_path).astype(np.int32)
     if image.shape[:2] != labels.shape:
         msg = f"{image_path} has shape {image.shape} but its labels {labels.shape}; they must agree."
         raise ReadError(msg)
-    return Field(name, image, labels, limits(image))
+    try:
+        return Field(name, image, labels, limits(image))
+    except InvalidImageError as error:
+        msg = f"{image_path}: {error}"
+        raise ReadError(msg) from error

@@ -1,8 +1,8 @@
-"""How good a model is: a simulated user clicks or draws boxes on annotated fields, all objects of a field at once."""
+"""How good a model is: a simulated user clicks or draws boxes on annotated fields, many objects of a field at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from napari_sam2refiner.datasets import Field
     from napari_sam2refiner.sessions.base import PlaneSession, Prediction
 
-Masks = list[npt.NDArray[np.bool_]]
+Mask = npt.NDArray[np.bool_]
+
+CHUNK = 32  # objects whose answers, each of the size of the field, are held at once
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ class FieldScore:
     ious: dict[str, list[float]] = field(default_factory=dict)
     boundary_ious: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, column: str, masks: Sequence[npt.NDArray[np.bool_]], truths: Masks) -> None:
-        """Measure one mask for each object."""
-        self.ious[column] = [iou(m, t) for m, t in zip(masks, truths, strict=True)]
-        self.boundary_ious[column] = [boundary_iou(m, t) for m, t in zip(masks, truths, strict=True)]
+    def add(self, column: str, masks: Sequence[Mask], truths: Sequence[Mask]) -> None:
+        """Measure one mask for each of some further objects."""
+        pairs = list(zip(masks, truths, strict=True))
+        self.ious.setdefault(column, []).extend(iou(mask, truth) for mask, truth in pairs)
+        self.boundary_ious.setdefault(column, []).extend(boundary_iou(mask, truth) for mask, truth in pairs)
 
 
 def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> FieldScore:
@@ -83,35 +86,41 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
         Columns "otsu" (if asked), "1 click", ..., "best candidate" (of the first click), "box", "noisy box".
     """
     session.set_image(item.image)
-    truths = _truths(item, protocol)
     score = FieldScore(item.name)
-    if protocol.rival:
-        parts = otsu_watershed(item.image)
-        points = [deepest_point(t) for t in truths]
-        score.add("otsu", [part_at(parts, *p) for p in points if p is not None], truths)
-    _clicks(session, truths, protocol, score)
-    if protocol.boxes:
-        rng = np.random.default_rng(0)
-        kinds: dict[str, Callable[[npt.NDArray[np.bool_]], tuple[float, float, float, float]]] = {
-            "box": tight_box,
-            "noisy box": lambda truth: noisy_box(truth, rng),
-        }
-        for column, draw in kinds.items():
-            answers = session.predict_many([Prompts(boxes=[draw(t)]) for t in truths], refine=protocol.refine)
-            score.add(column, [a.mask for a in answers], truths)
+    parts = otsu_watershed(item.image) if protocol.rival else None
+    rng = np.random.default_rng(0)
+    ids = _object_ids(item, protocol)
+    for start in range(0, len(ids), CHUNK):
+        truths = [item.labels == i for i in ids[start : start + CHUNK]]
+        if parts is not None:
+            points = [deepest_point(truth) for truth in truths]
+            score.add("otsu", [part_at(parts, *point) for point in points if point is not None], truths)
+        _clicks(session, truths, protocol, score)
+        if protocol.boxes:
+            _boxes(session, truths, protocol, rng, score)
     return score
 
 
-def _truths(item: Field, protocol: Protocol) -> Masks:
-    """Masks of the field's objects, in order of id or as chosen."""
-    ids = np.unique(item.labels)
+def _object_ids(item: Field, protocol: Protocol) -> npt.NDArray[np.int32]:
+    """Ids of the field's objects, in order or as chosen."""
+    ids: npt.NDArray[np.int32] = np.unique(item.labels)
     ids = ids[ids > 0]
     if protocol.objects is not None:
         ids = np.random.default_rng(0).permutation(ids)[: protocol.objects]
-    return [item.labels == i for i in ids]
+    return ids
 
 
-def _clicks(session: PlaneSession, truths: Masks, protocol: Protocol, score: FieldScore) -> None:
+def _boxes(
+    session: PlaneSession, truths: Sequence[Mask], protocol: Protocol, rng: np.random.Generator, score: FieldScore
+) -> None:
+    """Draw a box around each object, once as it should be and once in a hurry."""
+    columns = {"box": [tight_box(t) for t in truths], "noisy box": [noisy_box(t, rng) for t in truths]}
+    for column, boxes in columns.items():
+        answers = session.predict_many([Prompts(boxes=[box]) for box in boxes], refine=protocol.refine)
+        score.add(column, [answer.mask for answer in answers], truths)
+
+
+def _clicks(session: PlaneSession, truths: Sequence[Mask], protocol: Protocol, score: FieldScore) -> None:
     """Click, look, correct; objects that are already exact keep their mask."""
     points: list[list[tuple[float, float]]] = [[] for _ in truths]
     labels: list[list[int]] = [[] for _ in truths]
@@ -134,10 +143,15 @@ def _clicks(session: PlaneSession, truths: Masks, protocol: Protocol, score: Fie
             best = [_best(a, t) for a, t in zip(answers, truths, strict=True)]
             score.add("best candidate", best, truths)
         if number in protocol.clicks:
-            score.add(f"{number} click" + ("s" if number > 1 else ""), masks, truths)
+            score.add(clicks_column(number), masks, truths)
 
 
-def _best(answer: Prediction | None, truth: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def clicks_column(number: int) -> str:
+    """Return the name of the column for masks after so many clicks."""
+    return f"{number} click" + ("s" if number > 1 else "")
+
+
+def _best(answer: Prediction | None, truth: Mask) -> Mask:
     """The candidate that a user who cycles through them would take."""
     assert answer is not None, "every object is asked once"
     return max((c.mask for c in answer.candidates), key=lambda mask: iou(mask, truth), default=answer.mask)

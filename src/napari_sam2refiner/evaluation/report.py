@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,30 +57,43 @@ def summarise(name: str, fields: list[FieldScore]) -> SetScore:
     return SetScore(name, len(fields), objects, cells)
 
 
+def mean_of_sets(sets: list[SetScore]) -> dict[str, float]:
+    """Return the mean of each column over sets."""
+    return {column: float(np.mean([s.cells[column].mean for s in sets])) for column in sets[0].cells}
+
+
 def markdown(sets: list[SetScore]) -> str:
-    """Return the table of mean IoU, with the interval of the first click, as Markdown."""
+    """Return the table of mean IoU as Markdown, with the interval of the first click, and the mean over sets."""
     columns = list(sets[0].cells)
     lines = ["| set | images | objects | " + " | ".join(columns) + " |", "|---" * (len(columns) + 3) + "|"]
     for item in sets:
         values = []
-        for column in columns:
-            cell = item.cells[column]
+        for column, cell in item.cells.items():
             interval = f" ({cell.low:.3f}-{cell.high:.3f})" if column == "1 click" else ""
             values.append(f"{cell.mean:.3f}{interval}")
         lines.append(f"| {item.name} | {item.images} | {item.objects} | " + " | ".join(values) + " |")
+    if len(sets) > 1:
+        means = " | ".join(f"{value:.3f}" for value in mean_of_sets(sets).values())
+        lines.append(f"| mean of {len(sets)} sets | | | {means} |")
     return "\n".join(lines)
 
 
-def save_json(path: Path, sets: list[SetScore]) -> None:
-    """Write all measures.
+def save_json(path: Path, sets: list[SetScore], about: Mapping[str, object]) -> None:
+    """Write all measures, and what they are about; raise `SaveError` if that cannot be done."""
+    save_text(path, json.dumps({"about": dict(about), "sets": [asdict(s) for s in sets]}, indent=2) + "\n")
 
-    Raises
-    ------
-    SaveError
-        If the file cannot be written.
-    """
+
+def save_text(path: Path, text: str) -> None:
+    """Write a file; raise `SaveError` if that cannot be done."""
     try:
-        path.write_text(json.dumps([asdict(s) for s in sets], indent=2) + "\n")
+        path.write_text(text)
     except OSError as error:
         msg = f"{path} cannot be written ({error.strerror}); choose another place."
         raise SaveError(msg) from error
+
+
+def check_place(path: Path | None) -> None:
+    """Raise `SaveError` now if a file could not be written to after hours of measuring."""
+    if path is not None and not path.parent.is_dir():
+        msg = f"{path} cannot be written, there is no folder {path.parent}; make it first."
+        raise SaveError(msg)

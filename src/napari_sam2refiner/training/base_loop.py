@@ -8,33 +8,37 @@ user talk to all scales at once: the mask with the best score is what the user s
 from __future__ import annotations
 
 import csv
-import os
+import math
 import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler
 
-from napari_sam2refiner.datasets import Field, read_set, set_folders
-from napari_sam2refiner.errors import ReadError
+from napari_sam2refiner.datasets import read_set, set_folders
+from napari_sam2refiner.errors import InvalidConfigError, ReadError, SaveError
 from napari_sam2refiner.network.micro import SCALES, Level, MicroBase
 from napari_sam2refiner.training.crops import Crop, CropDataset
 from napari_sam2refiner.training.losses import mask_loss, outline_targets, rank_loss, score_loss
+from napari_sam2refiner.training.processes import agree, count, rank, run_in_parallel, share_gradients
 from napari_sam2refiner.training.readers import training_fields
 from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse, encode_pyramid
+from napari_sam2refiner.weights.format import write_weights
 
 if TYPE_CHECKING:
     from napari_sam2refiner.training.config import BaseTrainingConfig
 
 WEIGHTS_FILE = "base.safetensors"
+LOG_FILE, VALIDATION_FILE = "log.csv", "validation.csv"
 LOG_FIELDS = ("step", "minutes", "rate", "loss", "iou_1", "iou_last", "iou_best", "score_error")
 
 
@@ -66,53 +70,9 @@ class Run:
 
 
 def train_in_parallel(processes: int, config: BaseTrainingConfig, data: list[Path], out: Path, **options: Any) -> Path:
-    """As `train`, by several processes of one thread each that share their gradients.
-
-    On a CPU whose cores others use too, threads wait for each other at every layer, processes once in a step.
-    """
-    port = str(20_000 + os.getpid() % 20_000)
-    spawn(_one_of, (processes, port, config, data, out, options), nprocs=processes)
+    """As `train`, by several processes of one thread each that share their gradients; `say` must be picklable."""
+    run_in_parallel(processes, partial(train, config, data, out, **options))
     return out / WEIGHTS_FILE
-
-
-def _one_of(
-    rank: int,
-    processes: int,
-    port: str,
-    config: BaseTrainingConfig,
-    data: list[Path],
-    out: Path,
-    options: dict[str, Any],
-) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=processes)
-    try:
-        train(config, data, out, **options)
-    finally:
-        dist.destroy_process_group()
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def _share_gradients(network: nn.Module) -> None:
-    """Average the gradients over all processes, in one message."""
-    if _processes() == 1:
-        return
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    message = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(message)
-    message /= _processes()
-    for p, part in zip(parameters, message.split([g.numel() for g in gradients]), strict=True):
-        if p.grad is not None:
-            p.grad.copy_(part.view_as(p.grad))
 
 
 def train(
@@ -123,6 +83,7 @@ def train(
     device: str = "cpu",
     resume: bool = False,
     start: dict[str, Tensor] | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Path:
     """Train a base and return the path of its averaged weights.
 
@@ -139,28 +100,60 @@ def train(
         Go on from `out`'s checkpoint, if there is one.
     start : dict of str to Tensor, optional
         Weights to start from instead of random ones.
+    say : callable, optional
+        Told, in one line each, what is done.
 
     Raises
     ------
     ReadError
-        If the data cannot be read.
+        If the data or the checkpoint cannot be read.
+    InvalidConfigError
+        If no set has a share, or `out` holds a run that is not to be resumed.
+    SaveError
+        If nothing can be written to `out`.
     """
+    say = say if say is not None and rank() == 0 else _say_nothing
     torch.manual_seed(config.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    if _rank() == 0:
-        (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.exists() and not resume:
+        msg = f"{out} holds a run already; resume it, or choose another folder."
+        raise InvalidConfigError(msg)
     sets = training_fields(data, scenes=config.scenes, seed=config.seed)
     held_out = {f.name: read_set(f, "val") for f in set_folders(data) if f.name in sets and (f / "val").exists()}
+    say("training fields: " + ", ".join(f"{name} {len(fields)}" for name, fields in sets.items()))
+    say("held out: " + (", ".join(f"{name} {len(fields)}" for name, fields in held_out.items()) or "none"))
+    if rank() == 0:
+        _prepare(out, config)
     network = MicroBase()
     if start is not None:
         network.load_state_dict(start)
     network.to(device, memory_format=torch.channels_last)  # a tenth faster on a CPU
     optimizer = torch.optim.AdamW(_groups(network, config), lr=config.learning_rate, betas=(0.9, 0.99))
     run = Run(config, network, optimizer, {k: v.detach().clone() for k, v in network.state_dict().items()})
-    if resume and (out / "checkpoint.pt").exists():
-        load_checkpoint(run, out / "checkpoint.pt")
-    fit(run, CropDataset(sets, config), CropDataset(held_out, config, first=1) if held_out else None, out)
+    if checkpoint.exists():
+        load_checkpoint(run, checkpoint)
+        if rank() == 0:
+            _forget_after(run.step, out)
+        say(f"going on from step {run.step}, after {run.minutes:.1f} minutes")
+    fit(run, CropDataset(sets, config), CropDataset(held_out, config, first=1) if held_out else None, out, say)
     return out / WEIGHTS_FILE
+
+
+def _say_nothing(_line: str) -> None:
+    """Train in silence."""
+
+
+def _prepare(out: Path, config: BaseTrainingConfig) -> None:
+    """Make the folder of a run and write its settings there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+        if not (out / "checkpoint.pt").exists():
+            for name in (LOG_FILE, VALIDATION_FILE):  # of a run that ended before its first checkpoint
+                (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        msg = f"{out} cannot be written ({error.strerror}); choose another folder."
+        raise SaveError(msg) from error
 
 
 def _groups(network: MicroBase, config: BaseTrainingConfig) -> list[dict[str, Any]]:
@@ -180,8 +173,8 @@ class _StepSampler(Sampler[list[int]]):
         self.steps = range(step, config.steps)
         self.crops = config.crops
 
-    def __iter__(self) -> Any:
-        numbers = (step * _processes() + _rank() for step in self.steps)
+    def __iter__(self) -> Iterator[list[int]]:
+        numbers = (step * count() + rank() for step in self.steps)
         return (list(range(n * self.crops, (n + 1) * self.crops)) for n in numbers)
 
     def __len__(self) -> int:
@@ -192,8 +185,14 @@ def _same(crops: list[Crop]) -> list[Crop]:
     return crops
 
 
-def fit(run: Run, crops: CropDataset, held_out: CropDataset | None, out: Path) -> None:
-    """Train until steps or minutes are used up."""
+def fit(
+    run: Run,
+    crops: CropDataset,
+    held_out: CropDataset | None,
+    out: Path,
+    say: Callable[[str], object] = _say_nothing,
+) -> None:
+    """Train until steps or minutes are used up; `out` gets log, validation, checkpoints and weights."""
     config, network = run.config, run.network
     device = next(network.parameters()).device
     loader = DataLoader(
@@ -209,46 +208,34 @@ def fit(run: Run, crops: CropDataset, held_out: CropDataset | None, out: Path) -
         loss, figures = step_loss(run, batch, rounds)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        _share_gradients(network)
+        share_gradients(network)
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         if torch.isfinite(norm):  # a step into nowhere would end the run
             run.optimizer.step()
         run.step += 1
         _average(run)
         now = time.monotonic()
-        run.minutes, last = run.minutes + (now - last) / 60, now
-        finished = _agree(run.progress >= 1.0)
-        if _rank() > 0:
-            if finished:
-                break
-            continue
-        _log(run, figures, out)
-        if run.step % config.validate_every == 0 and held_out is not None:
-            _append(out / "validation.csv", {"step": run.step, "minutes": run.minutes, **validate(run, held_out)})
-        if now - saved > 60 * config.checkpoint_minutes or finished:
-            save_checkpoint(run, out / "checkpoint.pt")
-            save_weights(run, out)
-            saved = now
+        run.minutes, last = agree(run.minutes + (now - last) / 60), now
+        finished = run.progress >= 1.0
+        if rank() == 0:
+            _log(run, figures, out, say)
+            if held_out is not None and (finished or run.step % config.validate_every == 0):
+                _report_validation(run, validate(run, held_out), out, say)
+            if finished or now - saved > 60 * config.checkpoint_minutes:
+                save_checkpoint(run, out / "checkpoint.pt")
+                save_weights(run, out)
+                saved = now
         if finished:
             break
-
-
-def _agree(finished: bool) -> bool:
-    """What the first process thinks, for all."""
-    if _processes() == 1:
-        return finished
-    message = torch.tensor([float(finished)])
-    dist.broadcast(message, 0)
-    return bool(message.item())
 
 
 def _set_rate(run: Run) -> None:
     """Warm up, hold, then fall as a cosine to a hundredth."""
     config = run.config
     fall = max(0.0, (run.progress - (1.0 - config.cooldown)) / config.cooldown) if config.cooldown else 0.0
-    factor = min(1.0, (run.step + 1) / max(config.warmup, 1)) * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * fall)))
+    factor = min(1.0, (run.step + 1) / max(config.warmup, 1)) * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * fall)))
     for group in run.optimizer.param_groups:
-        group["lr"] = config.learning_rate * factor
+        group["lr"] = float(config.learning_rate * factor)  # a numpy number would not load as weights only
 
 
 def _average(run: Run) -> None:
@@ -266,7 +253,7 @@ def _precision(device: torch.device) -> AbstractContextManager[Any]:
 def step_loss(run: Run, batch: Batch, rounds: int) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of a batch and figures for the log."""
     config = run.config
-    rng = np.random.default_rng([config.seed, 2, run.step, _rank()])
+    rng = np.random.default_rng([config.seed, 2, run.step, rank()])
     talk = Conversation(batch, config.first_prompts, rng)
     with _precision(batch.pixels.device):
         levels = encode_pyramid(run.network, batch.pixels)
@@ -323,7 +310,7 @@ def validate(run: Run, held_out: CropDataset, crops: int = 96) -> dict[str, floa
     network = MicroBase().to(next(run.network.parameters()).device).eval()
     network.load_state_dict(run.averaged)
     device = next(network.parameters()).device
-    sums: dict[str, list[tuple[float, float]]] = {}
+    figures: dict[str, float] = {}
     for name, fields in held_out.sets.items():
         only = CropDataset({name: fields}, run.config, first=held_out.first)
         samples = [only[i] for i in range(max(4, crops // len(held_out.sets)))]
@@ -331,21 +318,32 @@ def validate(run: Run, held_out: CropDataset, crops: int = 96) -> dict[str, floa
         talk = Conversation(batch, {"click": 1.0}, np.random.default_rng(0))
         levels = encode_pyramid(network, batch.pixels)
         turns = list(converse(network, levels, batch, talk, 3, explore=0.0, anywhere=False))
-        ious = [t.ious.gather(1, t.shown[:, None]).mean().item() for t in turns]
-        sums[name] = [(ious[0], ious[2])]
-    figures = {f"{name}_{clicks}": pairs[0][i] for name, pairs in sums.items() for i, clicks in enumerate((1, 3))}
-    figures["mean_1"] = float(np.mean([pairs[0][0] for pairs in sums.values()]))
-    figures["mean_3"] = float(np.mean([pairs[0][1] for pairs in sums.values()]))
+        for clicks in (1, 3):
+            turn = turns[clicks - 1]
+            figures[f"{name}_{clicks}"] = turn.ious.gather(1, turn.shown[:, None]).mean().item()
+    for clicks in (1, 3):
+        figures[f"mean_{clicks}"] = float(np.mean([figures[f"{name}_{clicks}"] for name in held_out.sets]))
     return figures
 
 
-def _log(run: Run, figures: dict[str, float], out: Path) -> None:
+def _log(run: Run, figures: dict[str, float], out: Path, say: Callable[[str], object]) -> None:
     """Keep running means; write a row every 20 steps."""
     for name, value in figures.items():
         run.recent[name] = 0.98 * run.recent.get(name, value) + 0.02 * value
     if run.step % 20 == 0:
         rate = run.optimizer.param_groups[0]["lr"]
-        _append(out / "log.csv", {"step": run.step, "minutes": run.minutes, "rate": rate, **run.recent})
+        _append(out / LOG_FILE, {"step": run.step, "minutes": run.minutes, "rate": rate, **run.recent})
+        first, last = run.recent["iou_1"], run.recent["iou_last"]
+        say(
+            f"step {run.step}, {run.minutes:.1f} min ({run.progress:.0%}): loss {run.recent['loss']:.3f}, "
+            f"IoU {first:.3f} after the first prompt, {last:.3f} after the last"
+        )
+
+
+def _report_validation(run: Run, figures: dict[str, float], out: Path, say: Callable[[str], object]) -> None:
+    """Write a row of validation, and say it."""
+    _append(out / VALIDATION_FILE, {"step": run.step, "minutes": run.minutes, **figures})
+    say(f"step {run.step}: held-out IoU {figures['mean_1']:.3f} after 1 click, {figures['mean_3']:.3f} after 3")
 
 
 def _append(path: Path, row: dict[str, float]) -> None:
@@ -356,6 +354,14 @@ def _append(path: Path, row: dict[str, float]) -> None:
         if new:
             writer.writerow(row)
         writer.writerow([f"{v:.6g}" for v in row.values()])
+
+
+def _forget_after(step: int, out: Path) -> None:
+    """Drop the rows that a stopped run wrote after its checkpoint: they will be written again."""
+    for path in (out / LOG_FILE, out / VALIDATION_FILE):
+        if path.exists():
+            header, *rows = path.read_text().splitlines(keepends=True)
+            path.write_text("".join([header, *(row for row in rows if int(row.partition(",")[0]) <= step)]))
 
 
 def save_checkpoint(run: Run, path: Path) -> None:
@@ -386,8 +392,9 @@ def load_checkpoint(run: Run, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         run.network.load_state_dict(state["network"])
         run.optimizer.load_state_dict(state["optimizer"])
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        msg = f"{path} is not a checkpoint of this network ({error}); remove it to start anew."
+    except Exception as error:  # a garbled file makes the unpickler raise anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        msg = f"{path} is not a checkpoint of this network ({reason}); remove it to start anew."
         raise ReadError(msg) from error
     torch.set_rng_state(state["random"])
     device = next(run.network.parameters()).device
@@ -397,15 +404,11 @@ def load_checkpoint(run: Run, path: Path) -> None:
 
 def save_weights(run: Run, out: Path) -> Path:
     """Write the averaged weights in half precision, as they ship, and return their path."""
-    from safetensors.torch import save_file
-
-    path = out / WEIGHTS_FILE
-    tensors = {f"base.{k}": v.to("cpu", torch.float16).contiguous() for k, v in run.averaged.items()}
-    metadata = {"format": "1", "backbone": "micro", "steps": str(run.step), "minutes": f"{run.minutes:.1f}"}
-    part = path.with_suffix(".part")
-    save_file(tensors, part, metadata)
-    part.replace(path)
-    return path
-
-
-__all__ = ["Field", "Run", "fit", "step_loss", "train", "validate"]
+    metadata = {
+        "command": "train base",
+        "version": version("napari-sam2refiner"),
+        "steps": str(run.step),
+        "minutes": f"{run.minutes:.1f}",
+    }
+    write_weights(out / WEIGHTS_FILE, backbone="micro", base=run.averaged, metadata=metadata)
+    return out / WEIGHTS_FILE

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,8 +24,8 @@ class BaseTrainingConfig(BaseModel):
     """Optimizer steps at most."""
     minutes: float | None = Field(None, gt=0)
     """Wall-clock limit; the schedule follows whichever of steps and minutes is nearer its end."""
-    crop: int = Field(256, ge=64, multiple_of=32)
-    """Side of the training crops in pixels; also trained at a half and a quarter of it."""
+    crop: int = Field(256, ge=128, multiple_of=128)
+    """Side of the training crops in pixels; also trained at a half and a quarter of it, down to stride 32."""
     crops: int = Field(6, ge=1)
     """Crops in a step."""
     objects: int = Field(6, ge=1)
@@ -56,11 +57,13 @@ class BaseTrainingConfig(BaseModel):
         "chase_db1": 0.02,
         "scenes": 0.16,
     }
-    """Shares of the data sets; sets that are not there are left out, others get 0.05."""
+    """Shares of the data sets; sets that are not there are left out, those that are not named get 0.05."""
     scenes: int = Field(400, ge=0)
     """Synthetic scenes to draw."""
     learning_rate: float = Field(8e-4, gt=0)
+    """Of AdamW, after the warm-up and before the cool-down."""
     weight_decay: float = Field(0.02, ge=0)
+    """Of matrices and kernels."""
     warmup: int = Field(150, ge=0)
     """Steps of linear warm-up."""
     cooldown: float = Field(0.6, ge=0, le=1)
@@ -70,14 +73,19 @@ class BaseTrainingConfig(BaseModel):
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights, which are what is validated and shipped."""
     guess_weight: float = Field(0.5, ge=0)
+    """Weight of the instance embedding's own masks; that of the final masks is 1."""
     fused_weight: float = Field(0.3, ge=0)
+    """Weight of the masks after the prompt maps, before the decoder."""
     score_weight: float = Field(0.5, ge=0)
+    """Weight of the predicted IoU."""
     rank_weight: float = Field(1.0, ge=0)
+    """Weight of the order of the scores of one object on several levels."""
     outline_weight: float = Field(0.5, ge=0)
-    """Weights of the losses beside the final mask's, which has one."""
+    """Weight of foreground and boundary."""
     validate_every: int = Field(1000, ge=1)
     """Steps between validations."""
     checkpoint_minutes: float = Field(5.0, gt=0)
+    """Minutes between checkpoints."""
     workers: int = Field(0, ge=0)
     """Processes that prepare crops; 0 prepares them in the training process."""
 
@@ -105,18 +113,24 @@ def load_config(path: Path | None, **overrides: object) -> BaseTrainingConfig:
     InvalidConfigError
         If any setting is unknown or out of range; all problems are named.
     """
-    text = "{}"
-    if path is not None:
-        try:
-            text = path.read_text()
-        except OSError as error:
-            msg = f"{path} cannot be read ({error.strerror}); give a JSON file of settings."
-            raise ReadError(msg) from error
+    settings = {} if path is None else _read_settings(path)
+    settings.update({k: v for k, v in overrides.items() if v is not None})
     try:
-        settings = BaseTrainingConfig.model_validate_json(text).model_dump()
-        settings.update({k: v for k, v in overrides.items() if v is not None})
         return BaseTrainingConfig.model_validate(settings)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
         msg = f"the settings are not valid ({problems}); mend them."
         raise InvalidConfigError(msg) from error
+
+
+def _read_settings(path: Path) -> dict[str, object]:
+    """Read a JSON object."""
+    try:
+        settings: Any = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read ({error}); give a JSON file of settings."
+        raise ReadError(msg) from error
+    if not isinstance(settings, dict):
+        msg = f"{path} holds a {type(settings).__name__}; give a JSON object of settings."
+        raise InvalidConfigError(msg)
+    return settings

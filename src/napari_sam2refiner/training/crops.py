@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from napari_sam2refiner.errors import InvalidConfigError, ReadError
 from napari_sam2refiner.planes.intensity import limits, rescale
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.training.config import BaseTrainingConfig
 
 SMALLEST_OBJECT = 20  # pixels of the crop
+MOST_TRIES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,9 @@ class CropDataset(Dataset[Crop]):
     Parameters
     ----------
     sets : dict of str to list of Field
+        Fields by the name of their set.
     config : BaseTrainingConfig
+        Its `weights` are the shares of the sets.
     first : int
         Added to the number, so that other runs over the same fields see other crops.
     """
@@ -57,6 +61,9 @@ class CropDataset(Dataset[Crop]):
         self.config = config
         self.first = first
         shares = np.array([config.weights.get(name, 0.05) for name in sets])
+        if not shares.sum() > 0:
+            msg = f"none of the sets {', '.join(sets)} has a share in weights; give one of them more than 0."
+            raise InvalidConfigError(msg)
         self.shares = shares / shares.sum()
 
     def __len__(self) -> int:
@@ -64,13 +71,16 @@ class CropDataset(Dataset[Crop]):
         return self.config.steps * self.config.crops
 
     def __getitem__(self, index: int) -> Crop:
-        """Return crop number `index`."""
+        """Return crop number `index`; raise `ReadError` where no field holds an object large enough."""
         rng = np.random.default_rng([self.config.seed, self.first, index])
-        while True:
+        for _ in range(MOST_TRIES):
             fields = list(self.sets.values())[rng.choice(len(self.shares), p=self.shares)]
             crop = cut(fields[rng.integers(len(fields))], rng, self.config)
             if crop.chosen:
                 return crop
+        names = ", ".join(self.sets)
+        msg = f"{MOST_TRIES} crops of {names} held no object of {SMALLEST_OBJECT} pixels; train on larger objects."
+        raise ReadError(msg)
 
 
 def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> Crop:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam2refiner.datasets import Field, read_set, set_folders, set_meta
+from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.planes.intensity import limits
 from napari_sam2refiner.training.scenes import scene
 
@@ -15,14 +16,32 @@ if TYPE_CHECKING:
 
 
 def training_fields(paths: list[Path], *, scenes: int, seed: int) -> dict[str, list[Field]]:
-    """Return the training fields of every set that may train, and synthetic scenes."""
+    """Return the training fields of every set that may train, by the set's name, and synthetic scenes.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Sets, or folders that hold sets; of the latter only those sets are taken that may train.
+    scenes : int
+        How many scenes to draw.
+    seed : int
+        Of the scenes.
+
+    Raises
+    ------
+    ReadError
+        If a set cannot be read, is named itself but only for measuring, or if there is nothing to train on.
+    """
     sets = {
         folder.name: read_set(folder, "train", for_training=True)
         for folder in set_folders(paths)
-        if set_meta(folder).get("use") == "train" and (folder / "train").exists()
+        if folder in paths or (set_meta(folder).get("use") == "train" and (folder / "train").exists())
     }
     if scenes:
         sets["scenes"] = [scene_field(seed * 1_000_000 + i) for i in range(scenes)]
+    if not sets:
+        msg = f"{', '.join(map(str, paths))} holds no set with use = 'train'; give one that does, or draw scenes."
+        raise ReadError(msg)
     return sets
 
 

@@ -78,7 +78,8 @@ def depth(labels: Labels) -> Image:
         step = np.diff(labels, axis=axis) != 0
         edges |= np.pad(step, [(0, 1) if a == axis else (0, 0) for a in (0, 1)])
         edges |= np.pad(step, [(1, 0) if a == axis else (0, 0) for a in (0, 1)])
-    return (ndi.distance_transform_edt(~edges) * (labels > 0)).astype(np.float32)
+    distance: Image = (ndi.distance_transform_edt(~edges) * (labels > 0)).astype(np.float32)
+    return distance
 
 
 def nuclei(rng: np.random.Generator, side: int) -> Scene:
@@ -282,7 +283,7 @@ def observe(rng: np.random.Generator, image: Image) -> Image:
 
 
 def scene(seed: int, side: int = 320) -> Scene:
-    """Return scene number `seed`: image as uint8 (side, side[, 3]) and labels (side, side) int32, never empty."""
+    """Return scene number `seed`: image (side, side[, 3]) float32 and labels (side, side) int32, never empty."""
     rng = np.random.default_rng(seed)
     draw = list(SCENES.values())[seed % len(SCENES)]
     image, labels = draw(rng, side)

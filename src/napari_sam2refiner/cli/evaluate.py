@@ -1,0 +1,136 @@
+"""`evaluate`: a model and its rival on annotated fields, asked by a simulated user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, ModelOption, RefinerOption, err, out
+from napari_sam2refiner.errors import ReadError
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.datasets import Field
+    from napari_sam2refiner.evaluation.protocols import FieldScore, Protocol
+    from napari_sam2refiner.evaluation.report import SetScore
+    from napari_sam2refiner.sessions.base import PlaneSession
+
+
+def evaluate(
+    data: Annotated[
+        list[Path], typer.Option("--data", metavar="DIR", help="A data set, or a folder of them; may be repeated.")
+    ],
+    names: Annotated[
+        list[str], typer.Option("--set", metavar="NAME", help="Only this set; may be repeated. All if left out.")
+    ] = [],  # noqa: B006 - typer copies it
+    split: Annotated[Literal["train", "val"], typer.Option(help="Which fields of each set.")] = "val",
+    objects: Annotated[
+        int | None, typer.Option("--objects", min=1, help="Objects of a field at most, always the same ones.")
+    ] = None,
+    fields: Annotated[
+        int | None, typer.Option("--fields", min=1, help="Fields of a set at most, spread over all of it.")
+    ] = None,
+    clicks: Annotated[
+        list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks; may be repeated.")
+    ] = [1, 3, 5],  # noqa: B006
+    boxes: Annotated[bool, typer.Option(help="Whether boxes are asked too, tight and drawn in a hurry.")] = True,
+    rival: Annotated[bool, typer.Option(help="Whether Otsu's threshold and a watershed answer the click too.")] = True,
+    refine: Annotated[bool, typer.Option(help="Whether the refiner works on the base's masks.")] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Where all measures go, with their intervals.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Where the table goes.")
+    ] = None,
+    model: ModelOption = "micro",
+    refiner: RefinerOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure the IoU of a model's masks after clicks and boxes, on every set of the data.
+
+    Averages are over the objects of a field first, then over fields.
+    """
+    from napari_sam2refiner.evaluation.protocols import Protocol
+    from napari_sam2refiner.evaluation.report import check_place, markdown, save_json, save_text
+
+    for path in (json_file, markdown_file):
+        check_place(path)
+    folders = _sets(data, names, split)
+    protocol = Protocol(tuple(sorted(set(clicks))), boxes, rival, refine, objects)
+    scores = _measure(_open(model, refiner, device), folders, split, protocol, fields)
+    out.print(_table(scores))
+    about = {"model": model, "refiner": refiner, "refine": refine, "split": split, "objects": objects, "fields": fields}
+    if json_file is not None:
+        save_json(json_file, scores, about)
+    if markdown_file is not None:
+        save_text(markdown_file, markdown(scores) + "\n")
+    for path in (json_file, markdown_file):
+        if path is not None:
+            out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _sets(data: list[Path], names: list[str], split: str) -> list[Path]:
+    """Return the folders of the sets meant that have this split."""
+    from napari_sam2refiner.datasets import set_folders
+
+    folders = [f for f in set_folders(data) if (f / split).is_dir()]
+    known = [f.name for f in folders]
+    unknown = [n for n in names if n not in known]
+    if unknown or not folders:
+        what = f"no set {unknown[0]!r}" if unknown else "no set"
+        remedy = " or ".join(known) or "another folder"
+        msg = f"{', '.join(map(str, data))} holds {what} with a split {split!r}; choose {remedy}."
+        raise ReadError(msg)
+    return [f for f in folders if not names or f.name in names]
+
+
+def _open(model: str, refiner: str | None, device: str) -> PlaneSession:
+    """Load a model into a session."""
+    from napari_sam2refiner.sessions.image import ImageSession
+    from napari_sam2refiner.weights import load_model
+
+    with DownloadBar(model) as bar:
+        return ImageSession(load_model(model, refiner, device=device, progress=bar))
+
+
+def _measure(
+    session: PlaneSession, folders: list[Path], split: Literal["train", "val"], protocol: Protocol, most: int | None
+) -> list[SetScore]:
+    """Measure set after set, and show how far it is."""
+    from napari_sam2refiner.datasets import read_set
+    from napari_sam2refiner.evaluation.protocols import evaluate_field
+    from napari_sam2refiner.evaluation.report import summarise
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    scores = []
+    with Progress(*columns, console=err) as progress:
+        for folder in folders:
+            items = _spread(read_set(folder, split), most)
+            measured: Iterable[FieldScore] = (evaluate_field(session, item, protocol) for item in items)
+            scores.append(summarise(folder.name, list(progress.track(measured, len(items), description=folder.name))))
+    return scores
+
+
+def _spread(items: list[Field], most: int | None) -> list[Field]:
+    """Return some items at equal distances, or all."""
+    if most is None or most >= len(items):
+        return items
+    return [items[i * len(items) // most] for i in range(most)]
+
+
+def _table(scores: list[SetScore]) -> Table:
+    """The means, best seen at once; intervals and boundaries are in the files."""
+    from napari_sam2refiner.evaluation.report import mean_of_sets
+
+    table = Table("set", "fields", "objects", *scores[0].cells, box=None, pad_edge=False)
+    for item in scores:
+        table.add_row(
+            item.name, str(item.images), str(item.objects), *(f"{cell.mean:.3f}" for cell in item.cells.values())
+        )
+    if len(scores) > 1:
+        table.add_row("mean", "", "", *(f"{value:.3f}" for value in mean_of_sets(scores).values()))
+    return table

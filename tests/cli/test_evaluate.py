@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from annotated import write_set
+from typer.testing import CliRunner, Result
+
+from napari_sam2refiner.cli import app
+from napari_sam2refiner.weights.format import write_weights
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def sentence(result: Result) -> str:
+    """Return the error of a run that failed as it should."""
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("Error: ")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return weights of a network that answers, if not well."""
+    import torch
+
+    from napari_sam2refiner.network.backbones import build_base
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    write_weights(path, backbone="micro", base=build_base("micro").state_dict())
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_set(tmp_path / "sets" / "discs", fields=3)
+    write_set(tmp_path / "sets" / "more", use="eval", splits=("val",), fields=1)
+    write_set(tmp_path / "sets" / "unmeasured", splits=("train",), fields=1)
+    return tmp_path / "sets"
+
+
+def test_measures_every_set_into_a_table_and_files(tmp_path: Path, data: Path, model: Path) -> None:
+    files = ["--json", tmp_path / "m.json", "--markdown", tmp_path / "m.md"]
+    choice = ["--objects", 2, "--fields", 2, "--clicks", 2, "--clicks", 1]
+    result = run("--data", data, "--model", model, "--device", "cpu", *choice, *files)
+    assert result.exit_code == 0, result.output
+    header, discs, more, mean, *_ = result.stdout.splitlines()
+    names = ["set", "fields", "objects", "otsu", "best candidate", "1 click", "2 clicks", "box", "noisy box"]
+    assert header.split() == " ".join(names).split()
+    assert discs.split()[:3] == ["discs", "2", "4"]
+    assert more.split()[:3] == ["more", "1", "2"]
+    assert mean.split()[0] == "mean"
+    content = json.loads((tmp_path / "m.json").read_text())
+    assert content["about"]["model"] == str(model)
+    assert [s["name"] for s in content["sets"]] == ["discs", "more"]
+    assert content["sets"][0]["cells"]["otsu"]["mean"] > 0.8
+    assert (tmp_path / "m.md").read_text().startswith("| set | images | objects | otsu | best candidate | 1 click |")
+
+
+def test_one_set_without_rival_and_boxes(data: Path, model: Path) -> None:
+    arguments = ["--set", "more", "--no-rival", "--no-boxes", "--clicks", 1, "--objects", 1, "--no-refine"]
+    result = run("--data", data, "--model", model, *arguments)
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == 2
+    assert "otsu" not in result.stdout
+
+
+def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, data: Path, model: Path) -> None:
+    assert "no set 'disks' with a split 'val'; choose discs or more" in sentence(run("--data", data, "--set", "disks"))
+    assert "holds no set with a split 'train'" in sentence(run("--data", data / "more", "--split", "train"))
+    assert "holds no data set" in sentence(run("--data", tmp_path / "none"))
+    assert "there is no folder" in sentence(run("--data", data, "--json", tmp_path / "none" / "m.json"))
+    assert "did you mean 'micro'?" in sentence(run("--data", data, "--model", "micor"))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+from annotated import write_set
+from typer.testing import CliRunner, Result
+
+from napari_sam2refiner.cli import app
+from napari_sam2refiner.weights.format import read_weights
+
+SETTINGS = {
+    "crop": 128,
+    "crops": 1,
+    "objects": 1,
+    "rounds": 1,
+    "long_rounds": 1,
+    "scenes": 0,
+    "first_prompts": {"click": 1},
+}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["train", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def sentence(result: Result) -> str:
+    """Return the error of a run that failed as it should."""
+    assert result.exit_code == 2, result.output
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("Error: ")
+
+
+@pytest.fixture
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_sam2refiner.network.micro import MicroBase
+    from napari_sam2refiner.training import base_loop
+
+    tiny_network = partial(MicroBase, 32, 16, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
+    monkeypatch.setattr(base_loop, "MicroBase", tiny_network)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_trains_draws_curves_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    data, folder = write_set(tmp_path / "discs", splits=("train",)), tmp_path / "run"
+    (tmp_path / "c.json").write_text(json.dumps(SETTINGS))
+    arguments = ["base", "--data", data, "--out", folder, "--config", tmp_path / "c.json", "--device", "cpu"]
+    result = run(*arguments, "--steps", 20)
+    assert result.exit_code == 0, result.output
+    for text in (
+        f"training micro on cpu in 1 process, at most 20 steps, into {folder}",
+        "training fields: discs 2",
+        "held out: none",
+        "step 20, ",
+        f"wrote {folder / 'base.safetensors'}",
+        f"wrote {folder / 'curve.png'}",
+        f"napari-sam2refiner evaluate --model {folder / 'base.safetensors'} --data {data}",
+    ):
+        assert text in result.output
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "base.safetensors",
+        "checkpoint.pt",
+        "config.json",
+        "curve.png",
+        "log.csv",
+    ]
+    assert "going on from step 20" in run(*arguments, "--steps", 21).output
+    assert read_weights(folder / "base.safetensors").metadata["steps"] == "21"
+    assert "holds a run already" in sentence(run(*arguments, "--no-resume"))
+    assert f"wrote {folder / 'curve.png'}" in run("plot", folder).output
+
+
+def test_what_cannot_be_trained_is_one_sentence(tmp_path: Path) -> None:
+    arguments = ["base", "--out", tmp_path / "run", "--data"]
+    assert "holds no data set" in sentence(run(*arguments, tmp_path))
+    measuring = write_set(tmp_path / "m", use="eval")
+    assert "for measuring only" in sentence(run(*arguments, measuring))
+    assert "steps: Input should be greater than" in sentence(run(*arguments, measuring, "--steps", 0))
+    assert "no model named 'micor'" in sentence(run(*arguments, measuring, "--start", "micor"))
+    assert "device 'quantum' cannot be used here" in sentence(run(*arguments, measuring, "--device", "quantum"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plot_needs_a_run(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert "log.csv cannot be read" in sentence(run("plot", tmp_path))

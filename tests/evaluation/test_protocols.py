@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from annotated import discs
+
+from napari_sam2refiner.datasets import Field
+from napari_sam2refiner.evaluation import protocols
+from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field
+from napari_sam2refiner.planes.intensity import limits
+from napari_sam2refiner.sessions.base import Candidate, Prediction
+
+if TYPE_CHECKING:
+    import pytest
+
+    from napari_sam2refiner.prompts import Prompts
+
+Mask = npt.NDArray[np.bool_]
+
+
+class KnowingSession:
+    """Knows the labels: answers with the object under the first click or in the box, or with nothing."""
+
+    def __init__(self, labels: npt.NDArray[np.int32], *, answers: bool = True, half_first: bool = False) -> None:
+        self.labels, self.answers, self.half_first = labels, answers, half_first
+        self.asked: list[Sequence[Prompts]] = []
+        self.given: list[list[Prediction | None]] = []
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.labels.shape
+        return rows, columns
+
+    def set_image(self, image: npt.NDArray[Any]) -> Self:
+        assert image.shape[:2] == self.shape
+        return self
+
+    def predict(self, prompts: Prompts, *, previous: Prediction | None = None, **_: Any) -> Prediction:
+        prompts.check(self.shape)
+        if len(prompts.boxes):
+            y0, x0, y1, x1 = prompts.boxes[0]
+            y, x = round((y0 + y1) / 2), round((x0 + x1) / 2)
+        else:
+            y, x = map(round, prompts.points[0])
+        truth = (self.labels == self.labels[y, x]) & self.answers
+        shown = truth.copy()
+        if self.half_first and previous is None and not len(prompts.boxes):
+            shown[:y] = False
+        masks = (shown, truth)
+        candidates = tuple(Candidate(m, np.where(m, 1, -1).astype(np.float32), 0.5) for m in masks)
+        return Prediction(shown, candidates[0].logits, 0.5, candidates)
+
+    def predict_many(
+        self, prompts: Sequence[Prompts], *, previous: Sequence[Prediction | None] | None = None, **options: Any
+    ) -> list[Prediction]:
+        self.asked.append(prompts)
+        before = [None] * len(prompts) if previous is None else list(previous)
+        self.given.append(before)
+        return [self.predict(p, previous=b, **options) for p, b in zip(prompts, before, strict=True)]
+
+
+def field() -> Field:
+    image, labels = discs()
+    return Field("discs", image, labels, limits(image))
+
+
+def test_who_knows_the_truth_scores_one() -> None:
+    session = KnowingSession(field().labels)
+    score = evaluate_field(session, field(), Protocol())
+    columns = ["otsu", "best candidate", "1 click", "3 clicks", "5 clicks", "box", "noisy box"]
+    assert list(score.ious) == list(score.boundary_ious) == columns
+    for column in columns[1:]:
+        assert score.ious[column] == score.boundary_ious[column] == [1.0, 1.0, 1.0]
+    assert [len(prompts) for prompts in session.asked[:5]] == [3, 0, 0, 0, 0]  # nothing to correct
+
+
+def test_who_answers_nothing_scores_zero() -> None:
+    session = KnowingSession(field().labels, answers=False)
+    score = evaluate_field(session, field(), Protocol(clicks=(1, 3), rival=False))
+    assert list(score.ious) == ["best candidate", "1 click", "3 clicks", "box", "noisy box"]
+    assert all(value == 0.0 for values in score.ious.values() for value in values)
+    assert [len(p.points) for p in session.asked[2]] == [3, 3, 3]
+    assert all(p.labels.all() for p in session.asked[2])
+
+
+def test_corrections_build_on_the_answer_before() -> None:
+    session = KnowingSession(field().labels, half_first=True)
+    score = evaluate_field(session, field(), Protocol(clicks=(1, 2), boxes=False, rival=False))
+    assert all(0.3 < value < 0.8 for value in score.ious["1 click"])
+    assert score.ious["2 clicks"] == score.ious["best candidate"] == [1.0, 1.0, 1.0]
+    assert session.given[0] == [None, None, None]
+    assert all(answer is not None for answer in session.given[1])
+
+
+def test_many_objects_are_asked_in_chunks_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate_field(KnowingSession(field().labels, half_first=True), field(), Protocol())
+    monkeypatch.setattr(protocols, "CHUNK", 2)
+    session = KnowingSession(field().labels, half_first=True)
+    assert evaluate_field(session, field(), Protocol()) == whole
+    assert max(map(len, session.asked)) == 2
+
+
+def test_a_choice_of_objects_is_always_the_same() -> None:
+    def asked() -> list[list[float]]:
+        session = KnowingSession(field().labels)
+        evaluate_field(session, field(), Protocol(clicks=(1,), objects=2))
+        return [p.points[0].tolist() for p in session.asked[0]]
+
+    assert len(asked()) == 2
+    assert asked() == asked()

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from annotated import discs
+from skimage.morphology import dilation, erosion
+
+from napari_sam2refiner.metrics import iou
+from napari_sam2refiner.training.losses import mask_iou, mask_loss, outline_targets, rank_loss, score_loss
+
+
+def truth() -> torch.Tensor:
+    return torch.from_numpy(discs()[1] == 2)[None].float()
+
+
+def test_mask_loss_falls_as_the_mask_gets_right() -> None:
+    target = truth()
+    start, end = torch.full_like(target, -3.0), 12.0 * (2 * target - 1)
+    losses = [mask_loss(torch.lerp(start, end, share), target).item() for share in np.linspace(0, 1, 6)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 1e-3
+    assert mask_loss(-end, target).item() > losses[0]
+
+
+def test_mask_loss_has_one_value_for_each_object_and_bounded_gradients() -> None:
+    logits = torch.full((2, 60, 90), 40.0, requires_grad=True)
+    target = torch.cat([truth(), torch.zeros(1, 60, 90)])
+    loss = mask_loss(logits, target)
+    assert loss.shape == (2,)
+    loss.sum().backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_score_loss_is_least_at_the_true_iou() -> None:
+    ious = torch.tensor([[0.2, 0.9]])
+    right = score_loss(torch.logit(ious), ious)
+    assert right < score_loss(torch.logit(ious + 0.05), ious)
+    assert right < score_loss(torch.logit(ious - 0.05), ious)
+
+
+def test_rank_loss_vanishes_for_the_right_order_and_costs_what_the_wrong_one_loses() -> None:
+    ious = torch.tensor([[0.9, 0.5, 0.1]])
+    assert rank_loss(torch.tensor([[60.0, 0.0, -60.0]]), ious).item() == pytest.approx(0.0, abs=1e-6)
+    assert rank_loss(torch.tensor([[0.0, 0.0, 0.0]]), torch.full((1, 3), 0.4)).item() == 0.0
+    little, much = torch.tensor([[0.5, 0.55]]), torch.tensor([[0.1, 0.9]])
+    wrong = torch.tensor([[2.0, 0.0]])
+    assert rank_loss(wrong, much) > 10 * rank_loss(wrong, little)
+
+
+def test_mask_iou_is_the_iou_of_the_measures() -> None:
+    labels = discs()[1]
+    masks, truths = labels == 2, labels > 0
+    found = mask_iou(torch.from_numpy(masks)[None] * 2.0 - 1.0, torch.from_numpy(truths)[None])
+    assert found.item() == pytest.approx(iou(masks, truths))
+    empty = torch.zeros(1, 4, 4, dtype=torch.bool)
+    assert mask_iou(torch.full((1, 4, 4), -1.0), empty).item() == 0.0
+
+
+def test_outline_targets() -> None:
+    labels = discs(places=[(20, 25, 10), (20, 43, 10), (40, 60, 12)])[1]  # two of them touch
+    foreground, boundary = outline_targets(torch.from_numpy(labels)[None])
+    np.testing.assert_array_equal(foreground[0].numpy(), labels > 0)
+    square = np.ones((5, 5), np.uint8)
+    inner = (slice(2, -2), slice(2, -2))  # scikit-image looks beyond the edge
+    expected = dilation(labels, square) != erosion(labels, square)
+    np.testing.assert_array_equal(boundary[0].numpy()[inner], expected[inner])
+    assert boundary[0, 20, 34] == 1  # between the two
+    assert boundary[0, 20, 25] == 0
+    assert boundary[0, 0, 0] == 0

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from annotated import discs
+
+from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
+from napari_sam2refiner.training.crops import Crop
+from napari_sam2refiner.training.rounds import Batch, Conversation, collate, converse, encode_pyramid
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.micro import MicroBase
+
+PLACES = [(40, 30, 20), (90, 90, 25), (20, 100, 8)]
+
+
+@pytest.fixture
+def batch(network: MicroBase) -> Batch:
+    image, labels = discs((128, 128), PLACES)
+    pixels = torch.from_numpy(image / np.float32(255)).float().expand(3, -1, -1).clone()
+    pixels[:, :, 120:] = torch.nan
+    crop = Crop(pixels, torch.from_numpy(labels), (1, 2, 3))
+    other = Crop(pixels, torch.from_numpy(labels), (2,))
+    return collate([crop, other], network, 2, torch.device("cpu"))
+
+
+def talk(batch: Batch, kind: str) -> Conversation:
+    return Conversation(batch, {kind: 1.0}, np.random.default_rng(0))
+
+
+def test_collate_takes_so_many_objects_of_each_crop_and_pads_with_zeros(batch: Batch) -> None:
+    assert batch.image.tolist() == [0, 0, 1]
+    assert batch.truth.shape == (3, 128, 128)
+    assert batch.seen.shape == (3, 64, 64)
+    assert torch.equal(batch.truth[1], batch.truth[2])
+    assert (batch.pixels[..., 120:] == 0).all()
+    assert torch.isfinite(batch.pixels).all()
+
+
+def test_a_first_click_is_inside(batch: Batch) -> None:
+    for kind in ("click", "random_click"):
+        prompts = talk(batch, kind).prompts()
+        assert prompts.labels.tolist() == [[POSITIVE]] * 3
+        assert not prompts.has_mask.any()
+        for n, (x, y) in enumerate(prompts.coords[:, 0].round().int().tolist()):
+            assert batch.truth[n, y, x]
+
+
+def test_boxes_lie_around_the_objects(batch: Batch) -> None:
+    prompts = talk(batch, "box").prompts()
+    assert prompts.labels.tolist() == [[BOX_START, BOX_END]] * 3
+    for n, ((x0, y0), (x1, y1)) in enumerate(prompts.coords.tolist()):
+        rows, columns = np.nonzero(batch.truth[n].numpy())
+        found, expected = (y0, x0, y1, x1), (rows.min(), columns.min(), rows.max(), columns.max())
+        np.testing.assert_allclose(found, expected, atol=2.0)  # seen at half the resolution
+    noisy = talk(batch, "noisy_box").prompts()
+    assert not torch.equal(noisy.coords, prompts.coords)
+    assert (noisy.coords - prompts.coords).abs().max() < 8
+
+
+def test_a_mask_is_a_first_prompt_without_clicks(batch: Batch) -> None:
+    prompts = talk(batch, "noisy_mask").prompts()
+    assert prompts.has_mask.all()
+    assert (prompts.labels == PADDING).all()
+    assert prompts.mask_logits is not None
+    assert prompts.mask_logits.shape == (3, 1, 32, 32)
+    assert (prompts.mask_logits > 0).flatten(1).any(1).all()
+
+
+def test_corrections_are_clicks_on_errors_and_prompts_are_padded(batch: Batch) -> None:
+    conversation = talk(batch, "click")
+    shown = torch.full((3, 32, 32), -5.0)  # nothing was found
+    shown[1] = 5.0  # everything was taken
+    shown[2] = torch.where(torch.from_numpy(batch.seen[2, ::2, ::2]), 5.0, -5.0)
+    conversation.correct(shown)
+    prompts = conversation.prompts()
+    assert prompts.labels[:2].tolist() == [[POSITIVE, POSITIVE], [POSITIVE, NEGATIVE]]
+    x, y = prompts.coords[0, 1].round().int().tolist()
+    assert batch.truth[0, y, x]
+    x, y = prompts.coords[1, 1].round().int().tolist()
+    assert not batch.truth[1, y, x]
+    assert prompts.has_mask.all()
+    assert prompts.mask_logits is not None
+    torch.testing.assert_close(prompts.mask_logits[:, 0], shown)
+
+
+def test_nothing_is_said_where_nothing_is_wrong(batch: Batch) -> None:
+    conversation = talk(batch, "click")
+    seen = torch.from_numpy(batch.seen[:, None]).float()
+    conversation.previous = seen  # as fine as the user sees
+    before = [list(labels) for labels in conversation.labels]
+    conversation.batch = Batch(batch.pixels, batch.labels, batch.image, batch.truth, np.zeros_like(batch.seen))
+    conversation.correct(torch.full((3, 32, 32), -5.0))
+    assert conversation.labels == before
+
+
+@pytest.mark.parametrize("kind", ["click", "box", "noisy_mask"])
+def test_a_conversation(network: MicroBase, batch: Batch, kind: str) -> None:
+    conversation = talk(batch, kind)
+    levels = encode_pyramid(network, batch.pixels)
+    rounds = list(converse(network, levels, batch, conversation, 3, explore=0.5, anywhere=True))
+    assert len(rounds) == 3
+    for turn in rounds:
+        assert turn.score_logits.shape == turn.ious.shape == (3, 3)
+        assert [a.logits.shape[-1] for a in turn.answers] == [32, 16, 8]
+        assert ((turn.ious >= 0) & (turn.ious <= 1)).all()
+        assert turn.score_logits.requires_grad
+        assert not turn.ious.requires_grad
+    said = [sum(label in (POSITIVE, NEGATIVE) for label in labels) for labels in conversation.labels]
+    assert said == [{"click": 3, "box": 2, "noisy_mask": 2}[kind]] * 3
+
+
+def test_the_best_by_score_is_shown_without_exploring(network: MicroBase, batch: Batch) -> None:
+    levels = encode_pyramid(network, batch.pixels)
+    (turn,) = converse(network, levels, batch, talk(batch, "click"), 1, explore=0.0, anywhere=False)
+    assert torch.equal(turn.shown, turn.score_logits.argmax(1))
