@@ -12,6 +12,7 @@ import napari_sam2refiner
 
 SOURCE = Path(napari_sam2refiner.__file__).parent
 WITHOUT_TORCH = (
+    "datasets",
     "errors",
     "labels",
     "metrics",

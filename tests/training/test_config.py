@@ -60,3 +60,9 @@ def test_a_file_that_is_no_object(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed_by_accident() -> None:
     with pytest.raises(ValueError, match="frozen"):
         BaseTrainingConfig().steps = 3  # type: ignore[misc]
+
+
+def test_the_settings_of_the_documentation_are_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    (tmp_path / "c.json").write_text(text.partition("```json\n")[2].partition("```")[0])
+    assert load_config(tmp_path / "c.json").scenes == 300

@@ -126,7 +126,10 @@ def _table(scores: list[SetScore]) -> Table:
     """The means, best seen at once; intervals and boundaries are in the files."""
     from napari_sam2refiner.evaluation.report import mean_of_sets
 
-    table = Table("set", "fields", "objects", *scores[0].cells, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("set", no_wrap=True, min_width=max(len(item.name) for item in scores))
+    for header in ("fields", "objects", *scores[0].cells):
+        table.add_column(header, justify="right", min_width=5)
     for item in scores:
         table.add_row(
             item.name, str(item.images), str(item.objects), *(f"{cell.mean:.3f}" for cell in item.cells.values())
