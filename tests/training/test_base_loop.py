@@ -66,6 +66,19 @@ def test_what_is_trained_gets_a_gradient_and_the_memory_none(network: MicroBase,
         assert has_gradient == (id(parameter) in trained and name != NEVER_USED), name
 
 
+def test_a_step_in_half_precision_is_close(
+    network: MicroBase, config: BaseTrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, batch = new_run(network, config), one_batch(network, config)
+    exact, _ = step_loss(run, batch, 2)
+    # what is done on a GPU, here on the CPU
+    monkeypatch.setattr(base_loop, "_precision", lambda device: torch.autocast(device.type, torch.bfloat16))
+    loss, _ = step_loss(run, batch, 2)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=0.1)
+
+
 def test_kernels_decay_and_biases_do_not(network: MicroBase, config: BaseTrainingConfig) -> None:
     decayed, free = base_loop._groups(network, config)
     assert decayed["weight_decay"] == config.weight_decay
