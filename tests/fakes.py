@@ -106,7 +106,7 @@ class FakeCanvas:
     def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
         self.image, self.name, self.key = image, name, id(image)
         self.source = FakeSource(image)
-        self.exists, self.obstacle, self.attached = True, "", False
+        self.exists, self.obstacle, self.attached, self.is_too_large = True, "", False, False
         self.plane = PlaneIndex((0,) * image.ndim, (image.ndim - 2, image.ndim - 1))
         self.marks: dict[PlaneIndex, Marks] = {}
         self.previews: dict[PlaneIndex, npt.NDArray[np.bool_]] = {}
@@ -114,7 +114,13 @@ class FakeCanvas:
         self.mode = ""
         self.polarity = (True, 1)
 
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        return self.plane.shape(self.image)
+
     def attach(self) -> None:
+        if self.is_too_large:
+            raise MemoryError
         self.attached = True
 
     def detach(self) -> None:

@@ -209,15 +209,16 @@ def test_rgb_multiscale_and_dask(bench: Any) -> None:
         assert user.viewer.layers["preview"].data.shape[-2:] == shape
 
 
-def test_error_becomes_a_notification(bench: Any) -> None:
+def test_error_becomes_a_notification_and_nothing_changes(bench: Any) -> None:
     user = bench(layer={"scale": (0.5, 0.5)})
     before = len(notification_manager.records)
     user.viewer.layers["prompts"].add((500, 500))
     user.wait(user.is_idle)
     (record,) = notification_manager.records[before:]
-    assert "outside the plane" in record.message
+    assert "(500, 500) is outside the image" in record.message
     assert str(record.severity) == "error"
     assert user.dock.status.status.text() == record.message
+    assert len(user.viewer.layers["prompts"].data) == 0
 
 
 class Held:

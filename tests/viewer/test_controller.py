@@ -209,12 +209,35 @@ def test_the_mask_before_stays_until_the_new_one_comes() -> None:
 
 
 def test_error_becomes_one_report_and_the_next_click_works(desk: Desk) -> None:
-    desk.canvas.click(300, 40)
+    desk.canvas.change(Marks(regions=(Region("polygon", ((90, 90), (90, 99), (99, 99))),)))
     (error,) = desk.errors
-    assert "outside the plane" in error
+    assert "mask is empty" in error
     assert desk.preview is None
     assert not desk.state.answering
     desk.controller.undo()
+    desk.canvas.click(30, 40)
+    assert desk.preview is not None
+
+
+def test_a_click_outside_the_image_changes_nothing(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    before = desk.preview
+    desk.canvas.click(300, 40)
+    (error,) = desk.errors
+    assert "(300, 40) is outside" in error
+    np.testing.assert_array_equal(desk.preview, before)
+    assert len(desk.canvas.read_marks(desk.canvas.plane).points) == 1
+    assert desk.state.undo == "positive point"
+    assert len(desk.predictions) == 1
+
+
+def test_an_image_too_large_for_labels_is_refused(desk: Desk) -> None:
+    large = FakeCanvas(np.zeros((20, 20)), "large")
+    large.is_too_large = True
+    desk.controller.choose_image(large)
+    assert "not enough memory for labels of all of large" in desk.errors[0]
+    assert desk.state.image is None
+    desk.controller.choose_image(desk.canvas)
     desk.canvas.click(30, 40)
     assert desk.preview is not None
 

@@ -72,6 +72,10 @@ class Canvas(Protocol):
     def plane(self) -> PlaneIndex:
         """The plane that is shown."""
 
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane that is shown."""
+
     def attach(self) -> None:
         """Put the layers into the viewer."""
 
@@ -258,7 +262,7 @@ class Controller:
         try:
             written = canvas.write_mask(plane, answered.prediction.mask, object_id, self.state.overlap)
         except Exception as error:  # whatever a layer raises, the draft must survive
-            self._report(f"The object cannot be written: {error}")
+            self._report(f"The object cannot be written: {error or type(error).__name__}.")
             return
         if written.pixels == 0:
             self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
@@ -324,6 +328,11 @@ class Controller:
         plane = self._work.canvas.plane
         before, marks = self._work.draft(plane), self._work.canvas.read_marks(plane)
         if marks == before.marks:
+            return
+        outside = marks.find_outside(self._work.canvas.plane_shape)
+        if outside is not None:
+            self._work.canvas.write_marks(plane, before.marks)
+            self._fail(f"The point at ({outside[0]:.0f}, {outside[1]:.0f}) is outside the image; click inside it.")
             return
         after = Draft(marks, 0, before)
         self._drop_answers()
@@ -531,7 +540,12 @@ class Controller:
         canvas = self._work.canvas
         for signal, slot in self._connections(canvas):
             signal.connect(slot)
-        canvas.attach()
+        try:
+            canvas.attach()
+        except MemoryError:
+            self._discard("")
+            self._fail(f"There is not enough memory for labels of all of {canvas.name}; crop it, or open a part of it.")
+            return
         self.state.news = ""
         self._prepare()
 

@@ -80,6 +80,13 @@ class Marks:
         """Return whether every mark of `other` is here too, and more."""
         return self != other and set(other.points) <= set(self.points) and set(other.regions) <= set(self.regions)
 
+    def find_outside(self, shape: tuple[int, int]) -> tuple[float, float] | None:
+        """Return the first point (y, x) that is not on a plane of this shape."""
+        for y, x, _ in self.points:
+            if not (-0.5 <= y <= shape[0] - 0.5 and -0.5 <= x <= shape[1] - 0.5):
+                return y, x
+        return None
+
     def prompts(self, shape: tuple[int, int]) -> Prompts:
         """Return the prompts for a session; shape is the plane's."""
         areas = [region.mask(shape) for region in self.areas]

@@ -170,6 +170,12 @@ class ImageLayers:
         )
         return PlaneIndex((*inside, 0), axes, self._image.ndim) if self._image.rgb else PlaneIndex(inside, axes)
 
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns of the plane that is shown."""
+        rows, columns = self._axes()
+        return self._shape[rows], self._shape[columns]
+
     def go_to(self, plane: PlaneIndex) -> None:
         """Show a plane."""
         if plane == self.plane or not self.exists:
