@@ -182,3 +182,11 @@ def test_a_run_is_not_overwritten(tmp_path: Path, config: BaseTrainingConfig) ->
     assert (out / "checkpoint.pt").read_bytes() == b"something"
     with pytest.raises(SaveError, match="cannot be written"):
         train(config, data, out / "checkpoint.pt" / "below")
+
+
+def test_rounds_grow_after_the_opening(network: MicroBase) -> None:
+    run = new_run(network, load_config(None, steps=100, opening=0.25, rounds=2, long_rounds=5))
+    seen = []
+    for run.step in (0, 7, 24, 25, 90, 95):
+        seen.append(base_loop._rounds(run))
+    assert seen == [1, 5, 1, 2, 2, 5]

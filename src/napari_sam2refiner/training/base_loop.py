@@ -202,8 +202,8 @@ def fit(
     network.train()
     for samples in loader:
         _set_rate(run)
-        rounds = config.long_rounds if run.step % 8 == 7 else config.rounds
-        objects = max(1, config.objects * config.rounds // rounds)
+        rounds = _rounds(run)
+        objects = max(1, config.objects * min(rounds, config.rounds) // rounds)
         batch = collate(samples, network, objects, device)
         loss, figures = step_loss(run, batch, rounds)
         run.optimizer.zero_grad(set_to_none=True)
@@ -227,6 +227,13 @@ def fit(
                 saved = now
         if finished:
             break
+
+
+def _rounds(run: Run) -> int:
+    """How many prompts each object of this step gets."""
+    if run.step % 8 == 7:
+        return run.config.long_rounds
+    return 1 if run.progress < run.config.opening else run.config.rounds
 
 
 def _set_rate(run: Run) -> None:

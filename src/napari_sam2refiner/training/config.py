@@ -26,13 +26,15 @@ class BaseTrainingConfig(BaseModel):
     """Wall-clock limit; the schedule follows whichever of steps and minutes is nearer its end."""
     crop: int = Field(256, ge=128, multiple_of=128)
     """Side of the training crops in pixels; also trained at a half and a quarter of it, down to stride 32."""
-    crops: int = Field(6, ge=1)
+    crops: int = Field(5, ge=1)
     """Crops in a step."""
-    objects: int = Field(6, ge=1)
+    objects: int = Field(7, ge=1)
     """Objects taken from a crop at most."""
-    rounds: int = Field(3, ge=1)
-    """Prompts of an object: the first and corrective clicks."""
-    long_rounds: int = Field(6, ge=1)
+    opening: float = Field(0.25, ge=0, le=1)
+    """Share of the run at its start in which objects get their first prompt only: faster steps while all is new."""
+    rounds: int = Field(2, ge=1)
+    """Prompts of an object afterwards: the first and corrective clicks."""
+    long_rounds: int = Field(5, ge=1)
     """Rounds of every eighth step, with fewer objects."""
     extent: tuple[float, float] = (8.0, 300.0)
     """Extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
@@ -45,22 +47,22 @@ class BaseTrainingConfig(BaseModel):
     }
     """Shares of the kinds of first prompt."""
     weights: dict[str, float] = {
-        "dsb2018": 0.26,
-        "pfc_neurons": 0.1,
-        "bbbc010_worms": 0.08,
-        "usiigaci_t98g": 0.12,
-        "em_fibsem_medulla_neurites": 0.1,
-        "plantseg": 0.08,
+        "dsb2018": 0.33,
+        "pfc_neurons": 0.13,
+        "bbbc010_worms": 0.07,
+        "usiigaci_t98g": 0.09,
+        "em_fibsem_medulla_neurites": 0.09,
+        "plantseg": 0.06,
         "qcanet_mouse_embryo_nuclei": 0.03,
-        "usiigaci_t98g_silver": 0.04,
+        "usiigaci_t98g_silver": 0.03,
         "cancer_cell_migration_silver": 0.01,
         "chase_db1": 0.02,
-        "scenes": 0.16,
+        "scenes": 0.14,
     }
     """Shares of the data sets; sets that are not there are left out, those that are not named get 0.05."""
     scenes: int = Field(400, ge=0)
     """Synthetic scenes to draw."""
-    learning_rate: float = Field(8e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     """Of AdamW, after the warm-up and before the cool-down."""
     weight_decay: float = Field(0.02, ge=0)
     """Of matrices and kernels."""
