@@ -65,3 +65,11 @@ def test_everything_fits_320_pixels(qtbot: Any) -> None:
     for panel in (SourcePanel(), PromptPanel(), StatusPanel()):
         qtbot.addWidget(panel)
         assert panel.minimumSizeHint().width() <= 320 - 30, type(panel).__name__
+
+
+def test_a_long_path_does_not_widen_the_dock(qtbot: Any) -> None:
+    panel = StatusPanel()
+    qtbot.addWidget(panel)
+    panel.set_snapshot(resolve(DockState(image="cells", news=f"/home/{'someone' * 30}/weights.pt is truncated.")))
+    assert panel.minimumSizeHint().width() <= 320 - 30
+    assert panel.status.text().replace("\u200b", "").endswith("/weights.pt is truncated.")

@@ -85,7 +85,7 @@ class SourcePanel(QWidget):
 
     def set_note(self, note: str) -> None:
         """Say something about the chosen model; nothing takes no room."""
-        self._note.setText(note)
+        self._note.setText(_breakable(note))
         self._note.setVisible(bool(note))
 
     def close_combos(self) -> None:
@@ -209,8 +209,8 @@ class StatusPanel(QWidget):
     def set_snapshot(self, snapshot: Snapshot) -> None:
         """Show what happens."""
         self._bar.setVisible(snapshot.busy)
-        self.status.setText(snapshot.status)
-        self.hint.setText(snapshot.hint)
+        self.status.setText(_breakable(snapshot.status))
+        self.hint.setText(_breakable(snapshot.hint))
 
 
 def _button(text: str, tooltip: str) -> QPushButton:
@@ -228,6 +228,14 @@ def _wrapped(text: str = "") -> QLabel:
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     return label
+
+
+def _breakable(text: str, longest: int = 24) -> str:
+    """Let long words, paths and addresses say, be broken between lines, lest they widen the dock."""
+    return " ".join(
+        "\u200b".join(word[start : start + longest] for start in range(0, len(word), longest))
+        for word in text.split(" ")
+    )
 
 
 def _let_shrink(box: QComboBox) -> None:
