@@ -1,40 +1,59 @@
-"""Make the pictures of the README: a real viewer, a real image, real clicks, the real model.
+"""Make the picture of the README: a real viewer, a real image, real clicks, the real model.
 
 Run by `make screenshots`, or: xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/screenshots.py
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
+import numpy as np
 from viewer_user import User
 
 from napari_sam2refiner import samples
 
-FOLDER = Path(__file__).parents[1] / "docs" / "images"
-# Nuclei of the tissue sample, (y, x): these are kept, the last one is left as a preview.
-NUCLEI = [(168, 305), (262, 222), (380, 175), (463, 405), (300, 290), (430, 400)]
+FILE = Path(__file__).parents[1] / "docs" / "images" / "dock.png"
+GLAND = (300, 250, 505, 385)  # a box around it: y0, x0, y1, x1
+NUCLEI = [(251, 297), (267, 173), (292, 356), (425, 218), (423, 174), (315, 432)]  # a click on each
+LUMEN = [(150, 352), (80, 318)]  # two clicks, left as a preview
 
 
 def main() -> None:
-    """Segment nuclei of the tissue sample and save the window."""
+    """Segment objects of the tissue sample and save the window."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a weight file instead of the embedded one")
+    arguments = parser.parse_args()
     (image, layer, _), *_ = samples.tissue()
-    user = User(image, layer)
+    user = User(image, layer, (1360, 820))
     dock = user.open_dock()
     user.wait()
-    camera = getattr(user.viewer, "scene", user.viewer).camera
-    camera.center, camera.zoom = (0, 350, 350), 2.4
-    for place in NUCLEI[:-1]:
+    if arguments.model:
+        dock.controller.choose_file(arguments.model)
+        user.wait()
+    dock.controller.start_boxing()
+    y0, x0, y1, x1 = GLAND
+    user.viewer.layers["regions"].add(np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]]), shape_type="rectangle")
+    keep(user)
+    dock.controller.start_clicking()
+    for place in NUCLEI:
+        user.click(*place)
+        keep(user)
+    for place in LUMEN:
         user.click(*place)
         user.wait()
-        dock.controller.commit()
-        user.wait()
-    user.click(*NUCLEI[-1])
-    user.wait()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    user.viewer.screenshot(str(FOLDER / "dock.png"), canvas_only=False, flash=False)
-    print(f"{FOLDER / 'dock.png'}: {dock.state.next_id - 1} objects kept, {dock.status.status.text()}")
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    user.viewer.screenshot(str(FILE), canvas_only=False, flash=False)
+    print(f"{FILE.name}: {dock.state.next_id - 1} objects kept; {dock.status.status.text()}")
     user.viewer.close()
+
+
+def keep(user: User) -> None:
+    """Wait for the preview and keep it."""
+    user.wait()
+    assert user.dock is not None
+    user.dock.controller.commit()
+    user.wait()
 
 
 if __name__ == "__main__":

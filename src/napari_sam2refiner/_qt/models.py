@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2refiner.viewer.state import ModelChoice
@@ -20,13 +23,26 @@ def list_models() -> tuple[ModelChoice, ...]:
 
 def load_model(name: str, tell: Tell) -> Any:
     """Load a model in the thread that will use it; `tell` gets the downloaded share, 0 to 1."""
-    import torch
+    with _no_collection():
+        import torch
 
-    from napari_sam2refiner.weights import load_model as load
+        from napari_sam2refiner.weights import load_model as load
 
     # One core is left to the window: with all of them taken, drawing waits for each convolution.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
     return load(name, device="auto", progress=lambda done, total: tell(done / max(total, 1)))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Put garbage collection off: importing torch makes so many objects that it would stop the window for 0.1 s."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def make_session(model: Any) -> PlaneSession:

@@ -121,6 +121,7 @@ class ImageLayers:
         self._drawn: set[PlaneIndex] = set()
         self._largest_id = 0
         self._is_repainted = True
+        self._has_result = False
 
     # -- the image and where the user is in it ---------------------------------------------------------------------
 
@@ -221,19 +222,19 @@ class ImageLayers:
         self._is_attached = True
         for events, slot in self._connections():
             events.connect(slot)
-        for role in ("preview", "regions", "prompts"):
+        for role in ("result", "preview", "regions", "prompts"):
             self._layer(role)
         self._view = (self.plane, self.obstacle)
         self.start_clicking()
 
     def detach(self) -> None:
-        """Take the layers out of the viewer, all but the result; they keep what they hold."""
+        """Take the layers out of the viewer, all but a result that was written to; they keep what they hold."""
         if not self._is_attached:
             return
         self._is_attached = False
         for events, slot in self._connections():
             events.disconnect(slot)
-        for role in ("prompts", "regions", "preview"):
+        for role in ("prompts", "regions", "preview", *(() if self._has_result else ("result",))):
             layer = self._layers.get(role)
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -416,7 +417,9 @@ class ImageLayers:
         """Return the layer of a role, in the viewer; made or put back where there is none."""
         layer = self._layers.get(role)
         if layer is None or (role == "result" and not self._fits(layer)):
-            layer = (self._adopted() if role == "result" else None) or self._make(role)
+            adopted = self._adopted() if role == "result" else None
+            self._has_result = self._has_result or adopted is not None
+            layer = adopted or self._make(role)
             self._layers[role] = layer
             self._listen(role, layer)
         if layer not in self._viewer.layers:
@@ -529,7 +532,7 @@ class ImageLayers:
 
     def _on_result_changed(self) -> None:
         """Someone painted, or we wrote: the largest id may be another."""
-        self._is_repainted = True
+        self._is_repainted = self._has_result = True
 
     def _on_dims_changed(self) -> None:
         view = (self.plane, self.obstacle)
