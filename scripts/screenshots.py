@@ -13,10 +13,11 @@ from viewer_user import User
 
 from napari_sam2refiner import samples
 
-FILE = Path(__file__).parents[1] / "docs" / "images" / "dock.png"
+FILE = Path(__file__).parents[1] / "docs" / "images" / "first-mask.png"
+LUMEN = [(150, 352), (80, 318)]  # a click, and one for what that left out
 GLAND = (300, 250, 505, 385)  # a box around it: y0, x0, y1, x1
-NUCLEI = [(251, 297), (267, 173), (292, 356), (425, 218), (423, 174), (315, 432)]  # a click on each
-LUMEN = [(150, 352), (80, 318)]  # two clicks, left as a preview
+NUCLEI = [(251, 297), (267, 173), (292, 356), (425, 218), (423, 174), (315, 432)]  # a click on each, the last not kept
+CENTER, ZOOM = (0, 325, 300), 2.1  # of the picture
 
 
 def main() -> None:
@@ -31,17 +32,22 @@ def main() -> None:
     if arguments.model:
         dock.controller.choose_file(arguments.model)
         user.wait()
+    for place in LUMEN:
+        user.click(*place)
+        user.wait()
+    keep(user)
     dock.controller.start_boxing()
     y0, x0, y1, x1 = GLAND
     user.viewer.layers["regions"].add(np.array([[y0, x0], [y0, x1], [y1, x1], [y1, x0]]), shape_type="rectangle")
     keep(user)
     dock.controller.start_clicking()
-    for place in NUCLEI:
+    camera = getattr(user.viewer, "scene", user.viewer).camera
+    camera.center, camera.zoom = CENTER, ZOOM
+    for place in NUCLEI[:-1]:
         user.click(*place)
         keep(user)
-    for place in LUMEN:
-        user.click(*place)
-        user.wait()
+    user.click(*NUCLEI[-1])
+    user.wait()
     FILE.parent.mkdir(parents=True, exist_ok=True)
     user.viewer.screenshot(str(FILE), canvas_only=False, flash=False)
     print(f"{FILE.name}: {dock.state.next_id - 1} objects kept; {dock.status.status.text()}")
