@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-import numpy as np
 import numpy.typing as npt
 
-from napari_sam2refiner.prompts import Prompts
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_sam2refiner.prompts import Prompts
 
 LocalDetail = Literal["off", "prompted", "on"]
 
