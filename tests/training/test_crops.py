@@ -7,6 +7,7 @@ from annotated import discs
 
 from napari_sam2refiner.datasets import Field
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
+from napari_sam2refiner.network.micro import SIDE
 from napari_sam2refiner.planes.intensity import limits
 from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
 from napari_sam2refiner.training.crops import SMALLEST_OBJECT, CropDataset
@@ -50,7 +51,7 @@ def test_shapes_and_chosen_objects(crops: CropDataset) -> None:
 
 @pytest.mark.parametrize(("extent", "is_cut"), [((8.0, 30.0), True), ((200.0, 300.0), False)])
 def test_outside_the_plane_is_nan_and_has_no_labels(extent: tuple[float, float], is_cut: bool) -> None:
-    crops = CropDataset({"discs": [field_of_discs()]}, load_config(None, crop=128, extent=extent))
+    crops = CropDataset({"discs": [field_of_discs()]}, load_config(None, crop=128, whole_planes=0.0, extent=extent))
     shares = []
     for number in range(12):
         crop = crops[number]
@@ -58,7 +59,27 @@ def test_outside_the_plane_is_nan_and_has_no_labels(extent: tuple[float, float],
         assert (outside.all(0) == outside.any(0)).all()
         assert (crop.labels[outside[0]] > 0).sum() <= 128  # along an edge, by half a pixel
         shares.append(outside.float().mean().item())
-    assert (min(shares) > 0.1) == is_cut
+    assert (max(shares) > 0.1) == is_cut
+
+
+def test_objects_are_as_large_as_the_network_sees_them_on_a_whole_plane() -> None:
+    field = field_of_discs()
+    config = load_config(None, crop=256, whole_planes=1.0)
+    crops = CropDataset({"discs": [field]}, config)
+    areas = np.bincount(field.labels.ravel())
+    zooms = []
+    for number in range(40):
+        crop = crops[number]
+        whole = [i for i in crop.chosen if not touches(crop.labels, i)]
+        zooms += [((crop.labels == i).sum().item() / areas[i]) ** 0.5 for i in whole]
+    assert len(zooms) > 20
+    assert np.median(zooms) == pytest.approx(SIDE / max(field.labels.shape), rel=0.25)
+
+
+def touches(labels: torch.Tensor, label: int) -> bool:
+    """Whether an object meets the border of its crop."""
+    border = torch.cat([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return bool((border == label).any())
 
 
 def test_sets_are_drawn_by_their_shares() -> None:
@@ -75,6 +96,6 @@ def test_objects_that_are_all_too_small_are_refused() -> None:
     labels = np.zeros((300, 300), np.int32)
     labels[20, 20] = 1
     dust = Field("dust", np.zeros((300, 300), np.uint8), labels, (0.0, 1.0))
-    crops = CropDataset({"dust": [dust]}, load_config(None, crop=128, extent=(1.0, 2.0)))
+    crops = CropDataset({"dust": [dust]}, load_config(None, crop=128, whole_planes=0.0, extent=(1.0, 2.0)))
     with pytest.raises(ReadError, match="crops of dust held no object of 20 pixels"):
         crops[0]

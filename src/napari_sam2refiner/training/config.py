@@ -36,8 +36,10 @@ class BaseTrainingConfig(BaseModel):
     """Prompts of an object afterwards: the first and corrective clicks."""
     long_rounds: int = Field(5, ge=1)
     """Rounds of every eighth step, with fewer objects."""
+    whole_planes: float = Field(0.65, ge=0, le=1)
+    """Share of crops that show their field about as large as the network sees it when the whole plane is shown."""
     extent: tuple[float, float] = (8.0, 300.0)
-    """Extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
+    """In the other crops, extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
     first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
         "click": 0.45,
         "random_click": 0.22,

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
+from napari_sam2refiner.network.micro import SIDE
 from napari_sam2refiner.planes.intensity import limits, rescale
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
     target = int(rng.choice(ids[ids > 0]))
     rows, columns = np.nonzero(field.labels == target)
     own = max(np.ptp(rows), np.ptp(columns)) + 1
-    low, high = np.log(config.extent)
-    # planes are shown whole or in part, hardly ever much smaller than the view or enlarged beyond recognition
-    zoom = np.clip(np.exp(rng.uniform(low, high)) / own, 0.85 * config.crop / max(field.labels.shape), 4.0)
+    zoom = _zoom(max(field.labels.shape), own, rng, config)
     stretch = math.exp(rng.normal(0, 0.08))
     size = np.maximum(8, np.round(config.crop / zoom * np.array([stretch, 1 / stretch]))).astype(int)
     middle = np.array([rows.mean(), columns.mean()]) + rng.uniform(-0.4, 0.4, 2) * size
@@ -102,6 +101,20 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
     pixels = _brightness(_normalised(field, image, rng), rng)
     pixels, labels = _turned(pixels, labels, rng)
     return _resampled(pixels, labels, target, rng, config)
+
+
+def _zoom(side: int, own: int, rng: np.random.Generator, config: BaseTrainingConfig) -> float:
+    """Pixels of the crop in one of the field, whose longer side and target are `side` and `own` pixels long.
+
+    Some crops are as large as the whole plane would be shown to the network, give or take; the others show their
+    target at any size, as planes of other magnifications would.
+    """
+    whole = SIDE / side
+    if rng.random() < config.whole_planes:
+        return float(np.clip(whole * math.exp(rng.normal(0, 0.4)), 0.85 * config.crop / side, 8.0))
+    low, high = np.log(config.extent)
+    # planes are shown whole or in part, hardly ever much smaller than the view or enlarged beyond recognition
+    return float(np.clip(math.exp(rng.uniform(low, high)) / own, 0.85 * config.crop / side, max(4.0, whole)))
 
 
 def _window(
