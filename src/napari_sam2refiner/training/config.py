@@ -40,6 +40,8 @@ class BaseTrainingConfig(BaseModel):
     """Share of crops that show their field about as large as the network sees it when the whole plane is shown."""
     extent: tuple[float, float] = (8.0, 300.0)
     """In the other crops, extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
+    plain: float = Field(0.5, ge=0, le=1)
+    """Share of crops that keep their brightness and sharpness: where people draw an outline depends on these."""
     first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
         "click": 0.45,
         "random_click": 0.22,

@@ -98,9 +98,15 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
     if rng.random() < 0.85:
         corner = np.clip(corner, np.minimum(0, field.labels.shape - size), np.maximum(0, field.labels.shape - size))
     image, labels = _window(field, corner, size)
-    pixels = _brightness(_normalised(field, image, rng), rng)
+    plain = rng.random() < config.plain
+    pixels = _normalised(field, image, field.limits if plain or rng.random() < 0.75 else None)
+    if not plain:
+        pixels = _brightness(pixels, rng)
     pixels, labels = _turned(pixels, labels, rng)
-    return _resampled(pixels, labels, target, rng, config)
+    crop, drawn = _resampled(pixels, labels, config.crop)
+    if not plain:
+        crop = _degraded(crop, rng)
+    return _with_objects(crop, drawn, target, rng, config)
 
 
 def _zoom(side: int, own: int, rng: np.random.Generator, config: BaseTrainingConfig) -> float:
@@ -132,13 +138,12 @@ def _window(
     )
 
 
-def _normalised(field: Field, image: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return three channels in 0 to 1, by the limits of the whole field or, at times, of the window."""
+def _normalised(field: Field, image: npt.NDArray[Any], ends: tuple[float, float] | None) -> npt.NDArray[np.float32]:
+    """Return three channels in 0 to 1 by the limits given, or by those of the window; NaN outside the field."""
     inside = ~np.isnan(image[..., 0])
     values = np.where(inside[..., None], image, image[inside].min() if inside.any() else 0.0)
-    ends = field.limits
-    if rng.random() < 0.25 and inside.mean() > 0.5:
-        ends = limits(values)
+    if ends is None:
+        ends = limits(values) if inside.mean() > 0.5 else field.limits
     pixels = rescale(values[..., :3], limits=ends)
     pixels[~inside] = np.nan
     return pixels
@@ -174,30 +179,35 @@ def _turned(
     return np.ascontiguousarray(pixels), np.ascontiguousarray(labels)
 
 
-def _resampled(
-    pixels: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int32],
-    target: int,
-    rng: np.random.Generator,
-    config: BaseTrainingConfig,
-) -> Crop:
-    """Resample to the crop's side, blur and add noise there, and choose objects."""
-    side = (config.crop, config.crop)
+def _resampled(pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], side: int) -> tuple[Tensor, Tensor]:
+    """Resample to (3, side, side) pixels, NaN outside the field, and (side, side) labels."""
     missing = np.isnan(pixels[..., :1])
     stack = torch.from_numpy(np.concatenate([np.nan_to_num(pixels, nan=0.3), missing], 2)).permute(2, 0, 1)[None]
-    stack = F.interpolate(stack.float(), size=side, mode="bilinear", align_corners=False, antialias=True)[0]
-    image = stack[:3]
+    stack = F.interpolate(stack.float(), size=(side, side), mode="bilinear", align_corners=False, antialias=True)[0]
+    drawn = F.interpolate(torch.from_numpy(labels)[None, None].float(), size=(side, side), mode="nearest-exact")
+    return torch.where(stack[3:] > 0.5, torch.nan, stack[:3]), drawn[0, 0].int()
+
+
+def _degraded(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Blur and add noise at the resolution of the crop."""
+    outside = pixels.isnan()
+    image = pixels.nan_to_num(0.3)
     if rng.random() < 0.15:
         width = rng.uniform(0.4, 1.5)
         image = torch.from_numpy(np.stack([ndi.gaussian_filter(c, width) for c in image.numpy()]))
     if rng.random() < 0.35:
-        noise = rng.standard_normal((3 if rng.random() < 0.3 else 1, *side)).astype(np.float32)
+        noise = rng.standard_normal((3 if rng.random() < 0.3 else 1, *image.shape[1:])).astype(np.float32)
         image = image + torch.from_numpy(noise) * rng.uniform(0, 0.12)
-    image = torch.where(stack[3:] > 0.5, torch.nan, image)
-    drawn = F.interpolate(torch.from_numpy(labels)[None, None].float(), size=side, mode="nearest-exact")[0, 0].int()
-    areas = torch.bincount(drawn.flatten().long())
+    return torch.where(outside, torch.nan, image)
+
+
+def _with_objects(
+    pixels: Tensor, labels: Tensor, target: int, rng: np.random.Generator, config: BaseTrainingConfig
+) -> Crop:
+    """Choose objects that are large enough, the target first."""
+    areas = torch.bincount(labels.flatten().long())
     usable = [i for i in torch.nonzero(areas >= SMALLEST_OBJECT)[:, 0].tolist() if i > 0]
     others = [i for i in usable if i != target]
     order = rng.permutation(others)[: config.objects - 1].tolist() if others else []
     chosen = ([target] if target in usable else []) + order
-    return Crop(image, drawn, tuple(int(i) for i in chosen))
+    return Crop(pixels, labels, tuple(int(i) for i in chosen))
