@@ -36,10 +36,10 @@ def sentence(result: Result) -> str:
 @pytest.fixture
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_sam2refiner.network.micro import MicroBase
-    from napari_sam2refiner.training import base_loop
+    from napari_sam2refiner.training import base
 
     tiny_network = partial(MicroBase, 32, 16, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
-    monkeypatch.setattr(base_loop, "MicroBase", tiny_network)
+    monkeypatch.setattr(base, "MicroBase", tiny_network)
 
 
 @pytest.mark.usefixtures("_tiny")
@@ -51,7 +51,7 @@ def test_trains_draws_curves_and_goes_on(tmp_path: Path) -> None:
     result = run(*arguments, "--steps", 20)
     assert result.exit_code == 0, result.output
     for text in (
-        f"training micro on cpu in 1 process, at most 20 steps, into {folder}",
+        f"training micro on cpu, at most 20 steps, into {folder}",
         "training fields: discs 2",
         "held out: none",
         "step 20, ",

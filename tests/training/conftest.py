@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from annotated import write_set
 
 from napari_sam2refiner.network.micro import MicroBase
-from napari_sam2refiner.training import base_loop
+from napari_sam2refiner.training import base
 from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
 
 tiny_network = partial(MicroBase, 32, 16, widths=(16, 16, 24, 32), depths=(1, 1, 1, 1))
@@ -30,10 +32,26 @@ def network() -> MicroBase:
 
 @pytest.fixture
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the loop train a tiny network."""
-    monkeypatch.setattr(base_loop, "MicroBase", tiny_network)
+    """Let the course of a base train a tiny network."""
+    monkeypatch.setattr(base, "MicroBase", tiny_network)
 
 
 @pytest.fixture
 def config() -> BaseTrainingConfig:
-    return load_config(None, crop=128, crops=2, objects=3, rounds=2, steps=4, warmup=2, scenes=3, learning_rate=3e-3)
+    return load_config(
+        None,
+        BaseTrainingConfig,
+        crop=128,
+        crops=2,
+        objects=3,
+        rounds=2,
+        steps=4,
+        warmup=2,
+        scenes=3,
+        learning_rate=3e-3,
+    )
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> list[Path]:
+    return [write_set(tmp_path / "discs")]

@@ -51,7 +51,9 @@ def test_shapes_and_chosen_objects(crops: CropDataset) -> None:
 
 @pytest.mark.parametrize(("extent", "is_cut"), [((8.0, 30.0), True), ((200.0, 300.0), False)])
 def test_outside_the_plane_is_nan_and_has_no_labels(extent: tuple[float, float], is_cut: bool) -> None:
-    crops = CropDataset({"discs": [field_of_discs()]}, load_config(None, crop=128, whole_planes=0.0, extent=extent))
+    crops = CropDataset(
+        {"discs": [field_of_discs()]}, load_config(None, BaseTrainingConfig, crop=128, whole_planes=0.0, extent=extent)
+    )
     shares = []
     for number in range(12):
         crop = crops[number]
@@ -64,7 +66,7 @@ def test_outside_the_plane_is_nan_and_has_no_labels(extent: tuple[float, float],
 
 def test_objects_are_as_large_as_the_network_sees_them_on_a_whole_plane() -> None:
     field = field_of_discs()
-    config = load_config(None, crop=256, whole_planes=1.0)
+    config = load_config(None, BaseTrainingConfig, crop=256, whole_planes=1.0)
     crops = CropDataset({"discs": [field]}, config)
     areas = np.bincount(field.labels.ravel())
     zooms = []
@@ -83,7 +85,7 @@ def touches(labels: torch.Tensor, label: int) -> bool:
 
 
 def test_sets_are_drawn_by_their_shares() -> None:
-    config = load_config(None, crop=128, weights={"a": 0.0, "b": 1.0})
+    config = load_config(None, BaseTrainingConfig, crop=128, weights={"a": 0.0, "b": 1.0})
     bright, labels = discs()
     black = Field("a", np.zeros_like(bright), labels, (0.0, 1.0))
     crops = CropDataset({"a": [black], "b": [field_of_discs()]}, config)
@@ -96,6 +98,8 @@ def test_objects_that_are_all_too_small_are_refused() -> None:
     labels = np.zeros((300, 300), np.int32)
     labels[20, 20] = 1
     dust = Field("dust", np.zeros((300, 300), np.uint8), labels, (0.0, 1.0))
-    crops = CropDataset({"dust": [dust]}, load_config(None, crop=128, whole_planes=0.0, extent=(1.0, 2.0)))
+    crops = CropDataset(
+        {"dust": [dust]}, load_config(None, BaseTrainingConfig, crop=128, whole_planes=0.0, extent=(1.0, 2.0))
+    )
     with pytest.raises(ReadError, match="crops of dust held no object of 20 pixels"):
         crops[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +14,10 @@ from napari_sam2refiner.errors import InvalidConfigError, SAM2RefinerError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from napari_sam2refiner.training.config import TrainingConfig
+    from napari_sam2refiner.training.launch import Machines
+    from napari_sam2refiner.training.loop import Course
 
 train_app = typer.Typer(no_args_is_help=True, help="Train weights on annotated images and synthetic scenes.")
 
@@ -41,28 +47,52 @@ def train_base(
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the output folder, if there is one.")] = (
         True
     ),
-    processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Processes of one thread each, for a CPU; they share gradients.")
-    ] = 1,
     device: DeviceOption = "auto",
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, metavar="N", help="GPUs, or on a CPU processes that share its cores.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option("--num-nodes", min=1, metavar="N", help="Machines; start it on each by torchrun or SLURM.")
+    ] = 1,
 ) -> None:
-    """Train a `micro` base; the same command on a CPU and on a GPU, and to go on after a stop."""
-    from napari_sam2refiner.training.base_loop import train, train_in_parallel
-    from napari_sam2refiner.training.config import load_config
+    """Train a `micro` base; the same command on a CPU and on GPUs, and to go on after a stop."""
+    from napari_sam2refiner.training.base import BaseCourse
+    from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
+
+    settings = load_config(config, BaseTrainingConfig, minutes=minutes, steps=steps)
+    machines = _machines(device, devices, nodes)
+    weights = None if start is None else _starting_weights(start)
+    say(f"training micro on {_words(machines)}, {_limit(settings)}, into {folder}")
+    _run(partial(BaseCourse, settings, data, weights), folder, machines, resume, data)
+
+
+def _machines(device: str, devices: int, nodes: int) -> Machines:
+    """Return what to compute on; raise if it is not there."""
+    from napari_sam2refiner.training.launch import Machines
     from napari_sam2refiner.weights.load import find_device
 
-    settings = load_config(config, minutes=minutes, steps=steps)
-    target = find_device("cpu" if processes > 1 and device == "auto" else device)
-    if processes > 1 and target.type != "cpu":
-        msg = f"--processes {processes} is for a CPU; leave it out on {target}."
-        raise InvalidConfigError(msg)
-    weights = None if start is None else _starting_weights(start)
-    limit = f"{settings.steps} steps" + (f" or {settings.minutes:g} minutes" if settings.minutes else "")
-    say(f"training micro on {target} in {processes} process{'es' * (processes > 1)}, at most {limit}, into {folder}")
-    if processes > 1:
-        path = train_in_parallel(processes, settings, data, folder, resume=resume, start=weights, say=say)
-    else:
-        path = train(settings, data, folder, device=str(target), resume=resume, start=weights, say=say)
+    return Machines(find_device(device).type, devices, nodes)
+
+
+def _words(machines: Machines) -> str:
+    """Name what computes."""
+    many = {"cpu": f"{machines.devices} processes of the CPU"}.get(machines.device, f"{machines.devices} devices")
+    words = machines.device if machines.devices == 1 else many
+    return words if machines.nodes == 1 else f"{words} of each of {machines.nodes} machines"
+
+
+def _limit(settings: TrainingConfig) -> str:
+    """Say where a run ends."""
+    return f"at most {settings.steps} steps" + (f" or {settings.minutes:g} minutes" if settings.minutes else "")
+
+
+def _run(
+    make_course: Callable[[], Course[Any]], folder: Path, machines: Machines, resume: bool, data: list[Path]
+) -> None:
+    """Train, and draw the curve."""
+    from napari_sam2refiner.training.loop import train
+
+    path = train(make_course, folder, machines=machines, resume=resume, say=say)
     say(f"wrote {path}")
     try:
         plot(folder)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
-PROMPT_KINDS = ("click", "random_click", "box", "noisy_box", "noisy_mask")
+C = TypeVar("C", bound="TrainingConfig")
 
 
-class BaseTrainingConfig(BaseModel):
-    """Settings of `train base`; unknown names are refused."""
+class TrainingConfig(BaseModel):
+    """Settings of every course; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,32 +24,10 @@ class BaseTrainingConfig(BaseModel):
     """Optimizer steps at most."""
     minutes: float | None = Field(None, gt=0)
     """Wall-clock limit; the schedule follows whichever of steps and minutes is nearer its end."""
-    crop: int = Field(256, ge=128, multiple_of=128)
-    """Side of the training crops in pixels; also trained at a half and a quarter of it, down to stride 32."""
     crops: int = Field(5, ge=1)
-    """Crops in a step."""
+    """Crops in a step of each process."""
     objects: int = Field(7, ge=1)
     """Objects taken from a crop at most."""
-    opening: float = Field(0.25, ge=0, le=1)
-    """Share of the run at its start in which objects get their first prompt only: faster steps while all is new."""
-    rounds: int = Field(2, ge=1)
-    """Prompts of an object afterwards: the first and corrective clicks."""
-    long_rounds: int = Field(5, ge=1)
-    """Rounds of every eighth step, with fewer objects."""
-    whole_planes: float = Field(0.65, ge=0, le=1)
-    """Share of crops that show their field about as large as the network sees it when the whole plane is shown."""
-    extent: tuple[float, float] = (8.0, 300.0)
-    """In the other crops, extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
-    plain: float = Field(0.5, ge=0, le=1)
-    """Share of crops that keep their brightness and sharpness: where people draw an outline depends on these."""
-    first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
-        "click": 0.45,
-        "random_click": 0.22,
-        "box": 0.1,
-        "noisy_box": 0.13,
-        "noisy_mask": 0.1,
-    }
-    """Shares of the kinds of first prompt."""
     weights: dict[str, float] = {
         "dsb2018": 0.33,
         "pfc_neurons": 0.13,
@@ -66,6 +44,8 @@ class BaseTrainingConfig(BaseModel):
     """Shares of the data sets; sets that are not there are left out, those that are not named get 0.05."""
     scenes: int = Field(400, ge=0)
     """Synthetic scenes to draw."""
+    plain: float = Field(0.5, ge=0, le=1)
+    """Share of crops that keep their brightness and sharpness: where people draw an outline depends on these."""
     learning_rate: float = Field(1e-3, gt=0)
     """Of AdamW, after the warm-up and before the cool-down."""
     weight_decay: float = Field(0.02, ge=0)
@@ -78,6 +58,45 @@ class BaseTrainingConfig(BaseModel):
     """Largest norm of the gradient."""
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights, which are what is validated and shipped."""
+    validate_every: int = Field(1000, ge=1)
+    """Steps between validations."""
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    """Minutes between checkpoints."""
+    workers: int = Field(0, ge=0)
+    """Processes that prepare crops; 0 prepares them in the training process."""
+
+    @field_validator("first_prompts", "weights", check_fields=False)
+    @classmethod
+    def _shares(cls, shares: dict[str, float]) -> dict[str, float]:
+        if min(shares.values(), default=0) < 0 or sum(shares.values()) <= 0:
+            msg = "these must be shares of at least 0 with a positive sum"
+            raise ValueError(msg)
+        return shares
+
+
+class BaseTrainingConfig(TrainingConfig):
+    """Settings of `train base`."""
+
+    crop: int = Field(256, ge=128, multiple_of=128)
+    """Side of the training crops in pixels; also trained at a half and a quarter of it, down to stride 32."""
+    opening: float = Field(0.25, ge=0, le=1)
+    """Share of the run at its start in which objects get their first prompt only: faster steps while all is new."""
+    rounds: int = Field(2, ge=1)
+    """Prompts of an object afterwards: the first and corrective clicks."""
+    long_rounds: int = Field(5, ge=1)
+    """Rounds of every eighth step, with fewer objects."""
+    whole_planes: float = Field(0.65, ge=0, le=1)
+    """Share of crops that show their field about as large as the network sees it when the whole plane is shown."""
+    extent: tuple[float, float] = (8.0, 300.0)
+    """In the other crops, extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
+    first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
+        "click": 0.45,
+        "random_click": 0.22,
+        "box": 0.1,
+        "noisy_box": 0.13,
+        "noisy_mask": 0.1,
+    }
+    """Shares of the kinds of first prompt."""
     guess_weight: float = Field(0.5, ge=0)
     """Weight of the instance embedding's own masks; that of the final masks is 1."""
     fused_weight: float = Field(0.3, ge=0)
@@ -88,29 +107,19 @@ class BaseTrainingConfig(BaseModel):
     """Weight of the order of the scores of one object on several levels."""
     outline_weight: float = Field(0.5, ge=0)
     """Weight of foreground and boundary."""
-    validate_every: int = Field(1000, ge=1)
-    """Steps between validations."""
-    checkpoint_minutes: float = Field(5.0, gt=0)
-    """Minutes between checkpoints."""
-    workers: int = Field(0, ge=0)
-    """Processes that prepare crops; 0 prepares them in the training process."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        low, high = self.extent
+    @field_validator("extent")
+    @classmethod
+    def _growing(cls, extent: tuple[float, float]) -> tuple[float, float]:
+        low, high = extent
         if not 0 < low < high:
-            msg = f"extent is {self.extent}; give two growing positive numbers"
+            msg = f"it is {extent}; give two growing positive numbers"
             raise ValueError(msg)
-        for name in ("first_prompts", "weights"):
-            shares = getattr(self, name)
-            if min(shares.values(), default=0) < 0 or sum(shares.values()) <= 0:
-                msg = f"{name} must be shares of at least 0 with a positive sum"
-                raise ValueError(msg)
-        return self
+        return extent
 
 
-def load_config(path: Path | None, **overrides: object) -> BaseTrainingConfig:
-    """Read settings from a JSON file, if there is one, and replace those given by name (None keeps).
+def load_config(path: Path | None, kind: type[C], **overrides: object) -> C:
+    """Read settings of a kind from a JSON file, if there is one, and replace those given by name (None keeps).
 
     Raises
     ------
@@ -122,7 +131,7 @@ def load_config(path: Path | None, **overrides: object) -> BaseTrainingConfig:
     settings = {} if path is None else _read_settings(path)
     settings.update({k: v for k, v in overrides.items() if v is not None})
     try:
-        return BaseTrainingConfig.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
         msg = f"the settings are not valid ({problems}); mend them."

@@ -90,7 +90,7 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
     target = int(rng.choice(ids[ids > 0]))
     rows, columns = np.nonzero(field.labels == target)
     own = max(np.ptp(rows), np.ptp(columns)) + 1
-    zoom = _zoom(max(field.labels.shape), own, rng, config)
+    zoom = _zoom(max(field.labels.shape), int(own), rng, config)
     stretch = math.exp(rng.normal(0, 0.08))
     size = np.maximum(8, np.round(config.crop / zoom * np.array([stretch, 1 / stretch]))).astype(int)
     middle = np.array([rows.mean(), columns.mean()]) + rng.uniform(-0.4, 0.4, 2) * size

@@ -1,0 +1,173 @@
+"""The course of a base: `micro` learns to answer prompts as SAM was taught, by a prompt and clicks where it was wrong.
+
+Every step takes crops from annotated fields and synthetic scenes, encodes them at three scales, and lets a simulated
+user talk to all scales at once: the mask with the best score is what the user sees and corrects. Read top to bottom:
+`BaseCourse`, `level_targets`, `outline_loss`, `round_loss`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_sam2refiner.datasets import read_set, set_folders
+from napari_sam2refiner.network.micro import SCALES, Level, MicroBase
+from napari_sam2refiner.training.config import BaseTrainingConfig
+from napari_sam2refiner.training.crops import Crop, CropDataset
+from napari_sam2refiner.training.loop import Course
+from napari_sam2refiner.training.losses import mask_loss, outline_targets, rank_loss, score_loss
+from napari_sam2refiner.training.readers import training_fields
+from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse, encode_pyramid
+from napari_sam2refiner.weights.format import write_weights
+
+NOT_TRAINED = ("memory_", "maskmem_", "obj_ptr", "no_obj", "mask_downsample", "no_mem_pos")
+
+
+class BaseCourse(Course[BaseTrainingConfig]):
+    """`train base`.
+
+    Parameters
+    ----------
+    config : BaseTrainingConfig
+    data : list of Path
+        Folders of data sets, or folders that hold them.
+    start : dict of str to Tensor, optional
+        Weights to start from instead of random ones.
+    """
+
+    command = "train base"
+    weights_file = "base.safetensors"
+
+    def __init__(self, config: BaseTrainingConfig, data: list[Path], start: dict[str, Tensor] | None = None) -> None:
+        super().__init__(config, data)
+        torch.manual_seed(config.seed)
+        sets = training_fields(data, scenes=config.scenes, seed=config.seed)
+        held_out = {f.name: read_set(f, "val") for f in set_folders(data) if f.name in sets and (f / "val").exists()}
+        self._crops = CropDataset(sets, config)
+        self.held_out = CropDataset(held_out, config, first=1) if held_out else None
+        self.network = MicroBase()
+        if start is not None:
+            self.network.load_state_dict(start)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not name.startswith(NOT_TRAINED))
+
+    @property
+    def trained(self) -> MicroBase:
+        """The network; its memory is not trained here."""
+        return self.network
+
+    @property
+    def crops(self) -> CropDataset:
+        """Crops of annotated fields and of scenes."""
+        return self._crops
+
+    def about(self) -> list[str]:
+        """Name the sets."""
+        held_out = {} if self.held_out is None else self.held_out.sets
+        return [
+            "training fields: " + ", ".join(f"{name} {len(fields)}" for name, fields in self._crops.sets.items()),
+            "held out: " + (", ".join(f"{name} {len(fields)}" for name, fields in held_out.items()) or "none"),
+        ]
+
+    def forward(self, samples: list[Crop], step: int, rank: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a step and figures for the log."""
+        rounds = self.rounds(step, progress)
+        objects = max(1, self.config.objects * min(rounds, self.config.rounds) // rounds)
+        batch = collate(samples, self.network, objects, next(self.network.parameters()).device)
+        return self.loss(batch, rounds, np.random.default_rng([self.config.seed, 2, step, rank]))
+
+    def rounds(self, step: int, progress: float) -> int:
+        """How many prompts each object of a step gets."""
+        if step % 8 == 7:
+            return self.config.long_rounds
+        return 1 if progress < self.config.opening else self.config.rounds
+
+    def loss(self, batch: Batch, rounds: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of a batch and figures for the log."""
+        config = self.config
+        talk = Conversation(batch, config.first_prompts, rng)
+        levels = encode_pyramid(self.network, batch.pixels)
+        targets, trust = level_targets(batch)
+        loss = config.outline_weight * outline_loss(levels, batch)
+        history = list(converse(self.network, levels, batch, talk, rounds, explore=0.25, anywhere=True))
+        for turn in history:
+            loss = loss + round_loss(turn, targets, trust, config) / rounds
+        first, last = history[0], history[-1]
+        shown = [t.ious.gather(1, t.score_logits.argmax(1, keepdim=True)).mean().item() for t in (first, last)]
+        error = (first.score_logits.sigmoid() - first.ious).abs().mean().item()
+        best = first.ious.amax(1).mean().item()
+        figures = {"loss": loss.item(), "iou_1": shown[0], "iou_last": shown[1], "iou_best": best, "score_error": error}
+        return loss, figures
+
+    def validate(self, crops: int = 96) -> dict[str, float]:
+        """Return IoU after one and three clicks on crops of each held-out set."""
+        if self.held_out is None:
+            return {}
+        device = next(self.network.parameters()).device
+        figures: dict[str, float] = {}
+        for name, fields in self.held_out.sets.items():
+            only = CropDataset({name: fields}, self.config, first=self.held_out.first)
+            samples = [only[i] for i in range(max(4, crops // len(self.held_out.sets)))]
+            batch = collate(samples, self.network, self.config.objects, device)
+            talk = Conversation(batch, {"click": 1.0}, np.random.default_rng(0))
+            levels = encode_pyramid(self.network, batch.pixels)
+            turns = list(converse(self.network, levels, batch, talk, 3, explore=0.0, anywhere=False))
+            for clicks in (1, 3):
+                turn = turns[clicks - 1]
+                figures[f"{name}_{clicks}"] = turn.ious.gather(1, turn.shown[:, None]).mean().item()
+        for clicks in (1, 3):
+            figures[f"mean_{clicks}"] = float(np.mean([figures[f"{name}_{clicks}"] for name in self.held_out.sets]))
+        return figures
+
+    def merit(self, figures: dict[str, float]) -> None:
+        """The last weights are the best: their rate has fallen to nothing, and they are averaged."""
+
+    def describe(self, figures: dict[str, float]) -> str:
+        """Words for a row of the log or of a validation."""
+        if "mean_1" in figures:
+            return f"held-out IoU {figures['mean_1']:.3f} after 1 click, {figures['mean_3']:.3f} after 3"
+        first, last = figures["iou_1"], figures["iou_last"]
+        return f"loss {figures['loss']:.3f}, IoU {first:.3f} after the first prompt, {last:.3f} after the last"
+
+    def write(self, path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        """Write a file with the base."""
+        write_weights(path, backbone="micro", base=weights, metadata=metadata)
+
+
+def level_targets(batch: Batch) -> tuple[list[Tensor], Tensor]:
+    """Targets (N, h, w) of each level, and how much each level can be asked, (N, L).
+
+    An object of less than eight pixels of a level is hardly to be seen there.
+    """
+    truth = batch.truth[:, None].float()
+    targets = [F.avg_pool2d(truth, 4 * scale)[:, 0] for scale in SCALES]
+    extent = torch.maximum(truth.amax(3).sum(2), truth.amax(2).sum(2))[:, 0]
+    trust = torch.stack([(extent / scale / 8.0).clamp(0.05, 1.0) ** 2 for scale in SCALES], 1)
+    return targets, trust
+
+
+def outline_loss(levels: list[Level], batch: Batch) -> Tensor:
+    """Loss of foreground and boundary on every level: a help to the features, and to the score."""
+    foreground, boundary = outline_targets(batch.labels)
+    total = foreground.new_zeros(())
+    for level, scale in zip(levels, SCALES, strict=True):
+        for logits, truth in ((level.instances.foreground, foreground), (level.instances.boundary, boundary)):
+            target = F.avg_pool2d(truth[:, None], 4 * scale)[:, 0]
+            total = total + F.binary_cross_entropy_with_logits(logits.float(), target) / len(SCALES)
+    return total
+
+
+def round_loss(turn: Round, targets: list[Tensor], trust: Tensor, config: BaseTrainingConfig) -> Tensor:
+    """Loss of one round on all levels."""
+    scores = turn.score_logits.float()
+    total = config.score_weight * score_loss(scores, turn.ious) + config.rank_weight * rank_loss(scores, turn.ious)
+    for index, (answer, target) in enumerate(zip(turn.answers, targets, strict=True)):
+        parts = ((answer.logits, 1.0), (answer.fused, config.fused_weight), (answer.guess, config.guess_weight))
+        per_object = sum(weight * mask_loss(logits.float(), target) for logits, weight in parts)
+        total = total + (per_object * trust[:, index]).sum() / trust.sum()
+        total = total + 0.01 * F.softplus(-answer.object_logits.float()).mean()  # whoever is asked for is there
+    return total

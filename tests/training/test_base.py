@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam2refiner.training.base import NOT_TRAINED, BaseCourse
+from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
+from napari_sam2refiner.training.crops import CropDataset
+from napari_sam2refiner.training.loop import groups
+from napari_sam2refiner.training.readers import scene_field
+from napari_sam2refiner.training.rounds import Batch, collate
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.micro import MicroBase
+
+CPU = torch.device("cpu")
+NEVER_USED = "sam_prompt_encoder.no_mask_embed.weight"  # the decoder always gets a mask: the first guess
+
+pytestmark = pytest.mark.usefixtures("_tiny")
+
+
+@pytest.fixture
+def course(config: BaseTrainingConfig, data: list[Path]) -> BaseCourse:
+    return BaseCourse(config, data).train()
+
+
+def one_batch(network: MicroBase, config: BaseTrainingConfig) -> Batch:
+    crops = CropDataset({"scenes": [scene_field(i) for i in range(2)]}, config)
+    return collate([crops[0], crops[1]], network, 3, CPU)
+
+
+def step_loss(course: BaseCourse, batch: Batch, step: int = 0) -> tuple[torch.Tensor, dict[str, float]]:
+    return course.loss(batch, 2, np.random.default_rng(step))
+
+
+def test_one_batch_is_learned_by_heart(course: BaseCourse, config: BaseTrainingConfig) -> None:
+    batch = one_batch(course.network, config)
+    optimizer = torch.optim.AdamW(groups(course.network, config), lr=config.learning_rate)
+    figures = []
+    for step in range(18):
+        loss, figure = step_loss(course, batch, step)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(course.network.parameters(), config.clip)
+        optimizer.step()
+        figures.append(figure)
+    assert figures[-1]["loss"] < 0.5 * figures[0]["loss"]
+    assert sum(f["iou_last"] for f in figures[-4:]) / 4 > figures[0]["iou_last"] + 0.3
+
+
+def test_what_is_trained_gets_a_gradient_and_the_memory_none(course: BaseCourse, config: BaseTrainingConfig) -> None:
+    loss, _ = step_loss(course, one_batch(course.network, config))
+    loss.backward()
+    trained = {id(p) for group in groups(course.network, config) for p in group["params"]}
+    for name, parameter in course.network.named_parameters():
+        assert (id(parameter) in trained) != name.startswith(NOT_TRAINED), name
+        has_gradient = parameter.grad is not None and bool(torch.isfinite(parameter.grad).all())
+        assert has_gradient == (id(parameter) in trained and name != NEVER_USED), name
+
+
+def test_a_step_in_half_precision_is_close(course: BaseCourse, config: BaseTrainingConfig) -> None:
+    batch = one_batch(course.network, config)
+    exact, _ = step_loss(course, batch)
+    with torch.autocast("cpu", torch.bfloat16):  # as on a GPU
+        loss, _ = step_loss(course, batch)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=0.1)
+
+
+def test_rounds_grow_after_the_opening(data: list[Path]) -> None:
+    settings = {"steps": 100, "opening": 0.25, "rounds": 2, "long_rounds": 5, "scenes": 0}
+    course = BaseCourse(load_config(None, BaseTrainingConfig, **settings), data)
+    assert [course.rounds(step, step / 100) for step in (0, 7, 24, 25, 90, 95)] == [1, 5, 1, 2, 2, 5]
