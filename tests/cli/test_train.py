@@ -73,6 +73,22 @@ def test_trains_draws_curves_and_goes_on(tmp_path: Path) -> None:
     assert f"wrote {folder / 'curve.png'}" in run("plot", folder).output
 
 
+def test_trains_a_refiner_and_draws_its_curves(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    data, folder = write_set(tmp_path / "discs"), tmp_path / "run"
+    settings = {"crops": 1, "objects": 2, "rounds": 2, "scenes": 0, "points": 64}
+    (tmp_path / "c.json").write_text(json.dumps(settings))
+    arguments = ["refiner", "--data", data, "--out", folder, "--config", tmp_path / "c.json", "--device", "cpu"]
+    result = run(*arguments, "--steps", 20)
+    assert result.exit_code == 0, result.output
+    assert f"training a refiner for micro on cpu, at most 20 steps, into {folder}" in result.output
+    assert "step 20: held-out IoU" in result.output
+    path = folder / "refiner.safetensors"
+    assert f"napari-sam2refiner evaluate --model micro --refiner {path} --data {data}" in result.output
+    assert (folder / "curve.png").stat().st_size > 1000
+    assert "no model named 'nix'" in sentence(run(*arguments, "--backbone", "nix"))
+
+
 def test_what_cannot_be_trained_is_one_sentence(tmp_path: Path) -> None:
     arguments = ["base", "--out", tmp_path / "run", "--data"]
     assert "holds no data set" in sentence(run(*arguments, tmp_path))

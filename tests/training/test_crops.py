@@ -25,13 +25,13 @@ def crops(config: BaseTrainingConfig) -> CropDataset:
 
 
 def test_the_same_number_gives_the_same_crop(crops: CropDataset, config: BaseTrainingConfig) -> None:
-    again = CropDataset(crops.sets, config)
+    again = CropDataset(crops.mixture.sets, config)
     for number in (0, 5):
         first, second = crops[number], again[number]
         assert torch.equal(first.pixels.nan_to_num(-1.0), second.pixels.nan_to_num(-1.0))
         assert torch.equal(first.labels, second.labels)
         assert first.chosen == second.chosen
-    other = CropDataset(crops.sets, config, first=1)
+    other = CropDataset(crops.mixture.sets, config, first=1)
     assert not torch.equal(crops[0].labels, other[0].labels)
 
 

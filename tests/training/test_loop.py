@@ -13,7 +13,7 @@ from napari_sam2refiner.training import loop
 from napari_sam2refiner.training.base import BaseCourse
 from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
 from napari_sam2refiner.training.launch import Machines
-from napari_sam2refiner.training.loop import Course, Run, average, averaged_weights, groups, set_rate, train
+from napari_sam2refiner.training.loop import Course, Moment, Run, average, averaged_weights, groups, set_rate, train
 from napari_sam2refiner.weights.format import read_weights
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ class Sum(Course[BaseTrainingConfig]):
     def crops(self) -> Dataset[Any]:
         return range(10_000)  # type: ignore[return-value]
 
-    def forward(self, samples: Any, step: int, rank: int, progress: float) -> tuple[torch.Tensor, dict[str, float]]:
+    def forward(self, samples: Any, moment: Moment) -> tuple[torch.Tensor, dict[str, float]]:
         if self.data:
-            msg = f"no data in process {rank}; give some."
+            msg = f"no data in process {moment.rank}; give some."
             raise ReadError(msg)
         loss = (self.value.weight * float(sum(samples))).sum() + self.value.bias.sum()
         return loss, {"loss": loss.item(), "samples": float(sum(samples))}

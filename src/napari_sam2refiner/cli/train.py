@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sam2refiner.cli.console import DeviceOption, out
+from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, out
 from napari_sam2refiner.errors import InvalidConfigError, SAM2RefinerError
 
 if TYPE_CHECKING:
@@ -22,38 +22,43 @@ if TYPE_CHECKING:
 train_app = typer.Typer(no_args_is_help=True, help="Train weights on annotated images and synthetic scenes.")
 
 
+DataOption = Annotated[
+    list[Path], typer.Option("--data", metavar="DIR", help="A data set, or a folder of them; may be repeated.")
+]
+FolderOption = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where log, checkpoint and weights go; made if needed.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="JSON", help="Settings; what it leaves out keeps its default.")
+]
+MinutesOption = Annotated[
+    float | None, typer.Option("--minutes", help="Stop after this time, instead of the settings'.")
+]
+StepsOption = Annotated[int | None, typer.Option("--steps", help="Stop after so many steps, instead of the settings'.")]
+ResumeOption = Annotated[bool, typer.Option(help="Go on from the checkpoint in the output folder, if there is one.")]
+DevicesOption = Annotated[
+    int, typer.Option("--devices", min=1, metavar="N", help="GPUs, or on a CPU processes that share its cores.")
+]
+NodesOption = Annotated[
+    int, typer.Option("--num-nodes", min=1, metavar="N", help="Machines; start it on each by torchrun or SLURM.")
+]
+
+
 @train_app.command("base")
 def train_base(
-    data: Annotated[
-        list[Path], typer.Option("--data", metavar="DIR", help="A data set, or a folder of them; may be repeated.")
-    ],
-    folder: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FOLDER", help="Where log, checkpoint and weights go; made if needed."),
-    ],
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="JSON", help="Settings; what it leaves out keeps its default.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", help="Stop after this time, instead of the settings'.")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Stop after so many steps, instead of the settings'.")
-    ] = None,
+    data: DataOption,
+    folder: FolderOption,
+    config: ConfigOption = None,
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="NAME", help="Weights to start from, micro or a file, not random ones."),
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in the output folder, if there is one.")] = (
-        True
-    ),
+    resume: ResumeOption = True,
     device: DeviceOption = "auto",
-    devices: Annotated[
-        int, typer.Option("--devices", min=1, metavar="N", help="GPUs, or on a CPU processes that share its cores.")
-    ] = 1,
-    nodes: Annotated[
-        int, typer.Option("--num-nodes", min=1, metavar="N", help="Machines; start it on each by torchrun or SLURM.")
-    ] = 1,
+    devices: DevicesOption = 1,
+    nodes: NodesOption = 1,
 ) -> None:
     """Train a `micro` base; the same command on a CPU and on GPUs, and to go on after a stop."""
     from napari_sam2refiner.training.base import BaseCourse
@@ -63,7 +68,41 @@ def train_base(
     machines = _machines(device, devices, nodes)
     weights = None if start is None else _starting_weights(start)
     say(f"training micro on {_words(machines)}, {_limit(settings)}, into {folder}")
-    _run(partial(BaseCourse, settings, data, weights), folder, machines, resume, data)
+    path = _run(partial(BaseCourse, settings, data, weights), folder, machines, resume)
+    say(f"measure it: napari-sam2refiner evaluate --model {path}" + "".join(f" --data {d}" for d in data))
+
+
+@train_app.command("refiner")
+def train_refiner(
+    data: DataOption,
+    folder: FolderOption,
+    backbone: Annotated[
+        str, typer.Option("--backbone", metavar="NAME", help="The base, by name or file; it stays as it is.")
+    ] = "micro",
+    config: ConfigOption = None,
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="NAME", help="Refiner to start from, by name or file.")
+    ] = None,
+    resume: ResumeOption = True,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    nodes: NodesOption = 1,
+) -> None:
+    """Train a refiner on a frozen base: `micro`, a SAM 2.1, or a file."""
+    from napari_sam2refiner.training.config import RefinerTrainingConfig, load_config
+    from napari_sam2refiner.training.refiner import RefinerCourse
+    from napari_sam2refiner.weights.load import load_model
+
+    settings = load_config(config, RefinerTrainingConfig, minutes=minutes, steps=steps)
+    machines = _machines(device, devices, nodes)
+    with DownloadBar(backbone) as bar:  # before the processes start, which all need it
+        load_model(backbone, start, device="cpu", progress=bar)
+    say(f"training a refiner for {backbone} on {_words(machines)}, {_limit(settings)}, into {folder}")
+    path = _run(partial(RefinerCourse, settings, data, backbone, start), folder, machines, resume)
+    ending = "".join(f" --data {d}" for d in data)
+    say(f"measure it: napari-sam2refiner evaluate --model {backbone} --refiner {path}{ending}")
 
 
 def _machines(device: str, devices: int, nodes: int) -> Machines:
@@ -86,10 +125,8 @@ def _limit(settings: TrainingConfig) -> str:
     return f"at most {settings.steps} steps" + (f" or {settings.minutes:g} minutes" if settings.minutes else "")
 
 
-def _run(
-    make_course: Callable[[], Course[Any]], folder: Path, machines: Machines, resume: bool, data: list[Path]
-) -> None:
-    """Train, and draw the curve."""
+def _run(make_course: Callable[[], Course[Any]], folder: Path, machines: Machines, resume: bool) -> Path:
+    """Train, draw the curve, and return the path of the weights."""
     from napari_sam2refiner.training.loop import train
 
     path = train(make_course, folder, machines=machines, resume=resume, say=say)
@@ -98,7 +135,7 @@ def _run(
         plot(folder)
     except SAM2RefinerError as error:  # the weights are there, that is what counts
         say(f"no curve: {error}")
-    say(f"measure it: napari-sam2refiner evaluate --model {path}" + "".join(f" --data {d}" for d in data))
+    return path
 
 
 @train_app.command("plot")

@@ -81,6 +81,11 @@ class Frame:
         share = share / share.max().clamp(min=1e-6) if share.max() <= 0.5 else share
         return self._pad(MASK_LOGIT * (2.0 * share - 1.0), self.spec.side // STRIDE, -MASK_LOGIT)[0, 0]
 
+    def share(self, mask: Tensor) -> Tensor:
+        """Plane (Y, X) mask to the share (S, S) of each pixel of the square that is inside."""
+        share = F.interpolate(mask[None, None].float(), size=self.content, mode="bilinear", antialias=True)
+        return self._pad(share, self.spec.side, 0.0)[0, 0]
+
     def logits_to_plane(self, logits: Tensor) -> Tensor:
         """Logits (N, h, h) of the square to the plane (N, Y, X), bilinear; the padding is cut off."""
         rows, columns = (n * logits.shape[-1] // self.spec.side for n in self.content)

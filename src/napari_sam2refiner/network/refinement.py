@@ -65,11 +65,19 @@ class Tiles(NamedTuple):
 
     def add_to(self, logits: Tensor) -> Tensor:
         """Logits (N, h, h) of the square to full resolution (N, S, S), the residual added."""
-        count, side = len(logits), 4 * logits.shape[-1]
-        whole = F.interpolate(logits[:, None], size=(side, side), mode="bilinear", align_corners=False)[:, 0]
-        residual = logits.new_zeros(count, side // TILE, side // TILE, TILE, TILE)
-        residual = residual.index_put((self.object, self.row // TILE, self.column // TILE), self.full.to(logits.dtype))
-        return whole + residual.transpose(2, 3).reshape(count, side, side)
+        return self._added(logits, self.full)
+
+    def add_half_to(self, logits: Tensor) -> Tensor:
+        """As `add_to`, after the stage at S/2: (N, S/2, S/2)."""
+        return self._added(logits, self.stride2)
+
+    def _added(self, logits: Tensor, residual: Tensor) -> Tensor:
+        count, size = len(logits), residual.shape[-1]
+        cells = logits.shape[-1] // CELL
+        whole = F.interpolate(logits[:, None], size=(cells * size,) * 2, mode="bilinear", align_corners=False)[:, 0]
+        tiles = logits.new_zeros(count, cells, cells, size, size)
+        tiles = tiles.index_put((self.object, self.row // TILE, self.column // TILE), residual.to(logits.dtype))
+        return whole + tiles.transpose(2, 3).reshape(whole.shape)
 
 
 class Modulation(nn.Module):

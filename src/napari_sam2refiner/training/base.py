@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam2refiner.datasets import read_set, set_folders
 from napari_sam2refiner.network.micro import SCALES, Level, MicroBase
 from napari_sam2refiner.training.config import BaseTrainingConfig
 from napari_sam2refiner.training.crops import Crop, CropDataset
-from napari_sam2refiner.training.loop import Course
+from napari_sam2refiner.training.loop import Course, Moment
 from napari_sam2refiner.training.losses import mask_loss, outline_targets, rank_loss, score_loss
-from napari_sam2refiner.training.readers import training_fields
+from napari_sam2refiner.training.readers import held_out_fields, training_fields
 from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse, encode_pyramid
 from napari_sam2refiner.weights.format import write_weights
 
@@ -46,7 +45,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
         super().__init__(config, data)
         torch.manual_seed(config.seed)
         sets = training_fields(data, scenes=config.scenes, seed=config.seed)
-        held_out = {f.name: read_set(f, "val") for f in set_folders(data) if f.name in sets and (f / "val").exists()}
+        held_out = held_out_fields(data, sets)
         self._crops = CropDataset(sets, config)
         self.held_out = CropDataset(held_out, config, first=1) if held_out else None
         self.network = MicroBase()
@@ -67,18 +66,19 @@ class BaseCourse(Course[BaseTrainingConfig]):
 
     def about(self) -> list[str]:
         """Name the sets."""
-        held_out = {} if self.held_out is None else self.held_out.sets
+        held_out = {} if self.held_out is None else self.held_out.mixture.sets
         return [
-            "training fields: " + ", ".join(f"{name} {len(fields)}" for name, fields in self._crops.sets.items()),
+            "training fields: "
+            + ", ".join(f"{name} {len(fields)}" for name, fields in self._crops.mixture.sets.items()),
             "held out: " + (", ".join(f"{name} {len(fields)}" for name, fields in held_out.items()) or "none"),
         ]
 
-    def forward(self, samples: list[Crop], step: int, rank: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, samples: list[Crop], moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step and figures for the log."""
-        rounds = self.rounds(step, progress)
+        rounds = self.rounds(moment.step, moment.progress)
         objects = max(1, self.config.objects * min(rounds, self.config.rounds) // rounds)
         batch = collate(samples, self.network, objects, next(self.network.parameters()).device)
-        return self.loss(batch, rounds, np.random.default_rng([self.config.seed, 2, step, rank]))
+        return self.loss(batch, rounds, np.random.default_rng([self.config.seed, 2, moment.step, moment.rank]))
 
     def rounds(self, step: int, progress: float) -> int:
         """How many prompts each object of a step gets."""
@@ -109,9 +109,9 @@ class BaseCourse(Course[BaseTrainingConfig]):
             return {}
         device = next(self.network.parameters()).device
         figures: dict[str, float] = {}
-        for name, fields in self.held_out.sets.items():
+        for name, fields in self.held_out.mixture.sets.items():
             only = CropDataset({name: fields}, self.config, first=self.held_out.first)
-            samples = [only[i] for i in range(max(4, crops // len(self.held_out.sets)))]
+            samples = [only[i] for i in range(max(4, crops // len(self.held_out.mixture.sets)))]
             batch = collate(samples, self.network, self.config.objects, device)
             talk = Conversation(batch, {"click": 1.0}, np.random.default_rng(0))
             levels = encode_pyramid(self.network, batch.pixels)
@@ -120,7 +120,9 @@ class BaseCourse(Course[BaseTrainingConfig]):
                 turn = turns[clicks - 1]
                 figures[f"{name}_{clicks}"] = turn.ious.gather(1, turn.shown[:, None]).mean().item()
         for clicks in (1, 3):
-            figures[f"mean_{clicks}"] = float(np.mean([figures[f"{name}_{clicks}"] for name in self.held_out.sets]))
+            figures[f"mean_{clicks}"] = float(
+                np.mean([figures[f"{name}_{clicks}"] for name in self.held_out.mixture.sets])
+            )
         return figures
 
     def merit(self, figures: dict[str, float]) -> None:
@@ -152,6 +154,7 @@ def level_targets(batch: Batch) -> tuple[list[Tensor], Tensor]:
 
 def outline_loss(levels: list[Level], batch: Batch) -> Tensor:
     """Loss of foreground and boundary on every level: a help to the features, and to the score."""
+    assert batch.labels is not None, "crops have labels"
     foreground, boundary = outline_targets(batch.labels)
     total = foreground.new_zeros(())
     for level, scale in zip(levels, SCALES, strict=True):

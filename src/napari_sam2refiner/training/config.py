@@ -118,6 +118,41 @@ class BaseTrainingConfig(TrainingConfig):
         return extent
 
 
+class RefinerTrainingConfig(TrainingConfig):
+    """Settings of `train refiner`."""
+
+    crops: int = Field(2, ge=1)
+    """Planes in a step of each process: whole fields, or windows of them."""
+    objects: int = Field(8, ge=1)
+    """Objects taken from a plane at most."""
+    learning_rate: float = Field(5e-4, gt=0)
+    """Of AdamW, after the warm-up and before the cool-down."""
+    whole_planes: float = Field(0.4, ge=0, le=1)
+    """Share of planes that are whole fields; the others are windows, down to where an object fills the view."""
+    first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
+        "click": 0.45,
+        "random_click": 0.1,
+        "box": 0.1,
+        "noisy_box": 0.1,
+        "noisy_mask": 0.25,
+    }
+    """Shares of the kinds of first prompt; one kind for all objects of a step."""
+    single: float = Field(0.4, ge=0, le=1)
+    """Share of steps that end with the first prompt; the others go on to any number of prompts."""
+    rounds: int = Field(10, ge=1)
+    """Prompts of an object at most: the first and corrective clicks."""
+    without_detail: float = Field(0.4, ge=0, le=1)
+    """Share of steps in which no quadrant is looked up; in half of the others some are left out."""
+    points: int = Field(2048, ge=16)
+    """Points of each object at which fine masks are compared."""
+    fine_weight: float = Field(1.0, ge=0)
+    """Weight of the masks at S; that at S/4 is 1, that at S/2 half of this one."""
+    harm_weight: float = Field(2.0, ge=0)
+    """Weight of what IoU is lost against the base."""
+    score_weight: float = Field(0.5, ge=0)
+    """Weight of the predicted IoU."""
+
+
 def load_config(path: Path | None, kind: type[C], **overrides: object) -> C:
     """Read settings of a kind from a JSON file, if there is one, and replace those given by name (None keeps).
 

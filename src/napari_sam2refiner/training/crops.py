@@ -44,6 +44,39 @@ class Crop:
     chosen: tuple[int, ...]
 
 
+class SetMixture:
+    """Fields of several sets, drawn by the shares of the sets.
+
+    Parameters
+    ----------
+    sets : dict of str to list of Field
+        Fields by the name of their set.
+    shares : dict of str to float
+        Sets that it does not name get 0.05.
+
+    Raises
+    ------
+    InvalidConfigError
+        If no set has a share.
+    """
+
+    def __init__(self, sets: dict[str, list[Field]], shares: dict[str, float]) -> None:
+        self.sets = sets
+        own = np.array([shares.get(name, 0.05) for name in sets])
+        if not own.sum() > 0:
+            msg = f"none of the sets {', '.join(sets)} has a share in weights; give one of them more than 0."
+            raise InvalidConfigError(msg)
+        self.shares = own / own.sum()
+
+    def __str__(self) -> str:
+        return ", ".join(self.sets)
+
+    def draw(self, rng: np.random.Generator) -> Field:
+        """Return a field."""
+        fields = list(self.sets.values())[rng.choice(len(self.shares), p=self.shares)]
+        return fields[rng.integers(len(fields))]
+
+
 class CropDataset(Dataset[Crop]):
     """Crop number i of a run; the same settings and number give the same crop.
 
@@ -58,14 +91,9 @@ class CropDataset(Dataset[Crop]):
     """
 
     def __init__(self, sets: dict[str, list[Field]], config: BaseTrainingConfig, first: int = 0) -> None:
-        self.sets = sets
+        self.mixture = SetMixture(sets, config.weights)
         self.config = config
         self.first = first
-        shares = np.array([config.weights.get(name, 0.05) for name in sets])
-        if not shares.sum() > 0:
-            msg = f"none of the sets {', '.join(sets)} has a share in weights; give one of them more than 0."
-            raise InvalidConfigError(msg)
-        self.shares = shares / shares.sum()
 
     def __len__(self) -> int:
         """Return how many crops a whole run takes."""
@@ -75,12 +103,10 @@ class CropDataset(Dataset[Crop]):
         """Return crop number `index`; raise `ReadError` where no field holds an object large enough."""
         rng = np.random.default_rng([self.config.seed, self.first, index])
         for _ in range(MOST_TRIES):
-            fields = list(self.sets.values())[rng.choice(len(self.shares), p=self.shares)]
-            crop = cut(fields[rng.integers(len(fields))], rng, self.config)
+            crop = cut(self.mixture.draw(rng), rng, self.config)
             if crop.chosen:
                 return crop
-        names = ", ".join(self.sets)
-        msg = f"{MOST_TRIES} crops of {names} held no object of {SMALLEST_OBJECT} pixels; train on larger objects."
+        msg = f"{MOST_TRIES} crops of {self.mixture} held no object of {SMALLEST_OBJECT} pixels; give larger objects."
         raise ReadError(msg)
 
 
@@ -97,16 +123,26 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
     corner = (middle - size / 2).astype(int)
     if rng.random() < 0.85:
         corner = np.clip(corner, np.minimum(0, field.labels.shape - size), np.maximum(0, field.labels.shape - size))
-    image, labels = _window(field, corner, size)
     plain = rng.random() < config.plain
+    pixels, labels = picture(field, corner, size, rng, plain=plain)
+    crop, drawn = _resampled(pixels, labels, config.crop)
+    if not plain:
+        crop = degraded(crop, rng)
+    return Crop(crop, drawn, chosen_objects(drawn, target, config.objects, rng))
+
+
+def picture(
+    field: Field, corner: npt.NDArray[Any], size: npt.NDArray[Any], rng: np.random.Generator, *, plain: bool
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Return a window of a field, turned and mirrored at random; unless `plain`, of another brightness and colour.
+
+    Pixels (Y, X, 3) around 0 to 1, NaN outside the field, and labels (Y, X), 0 there.
+    """
+    image, labels = _window(field, corner, size)
     pixels = _normalised(field, image, field.limits if plain or rng.random() < 0.75 else None)
     if not plain:
         pixels = _brightness(pixels, rng)
-    pixels, labels = _turned(pixels, labels, rng)
-    crop, drawn = _resampled(pixels, labels, config.crop)
-    if not plain:
-        crop = _degraded(crop, rng)
-    return _with_objects(crop, drawn, target, rng, config)
+    return _turned(pixels, labels, rng)
 
 
 def _zoom(side: int, own: int, rng: np.random.Generator, config: BaseTrainingConfig) -> float:
@@ -188,7 +224,7 @@ def _resampled(pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], s
     return torch.where(stack[3:] > 0.5, torch.nan, stack[:3]), drawn[0, 0].int()
 
 
-def _degraded(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+def degraded(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     """Blur and add noise at the resolution of the crop."""
     outside = pixels.isnan()
     image = pixels.nan_to_num(0.3)
@@ -201,13 +237,11 @@ def _degraded(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     return torch.where(outside, torch.nan, image)
 
 
-def _with_objects(
-    pixels: Tensor, labels: Tensor, target: int, rng: np.random.Generator, config: BaseTrainingConfig
-) -> Crop:
-    """Choose objects that are large enough, the target first."""
+def chosen_objects(labels: Tensor, target: int, most: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Return labels of objects that are large enough, the target first."""
     areas = torch.bincount(labels.flatten().long())
     usable = [i for i in torch.nonzero(areas >= SMALLEST_OBJECT)[:, 0].tolist() if i > 0]
     others = [i for i in usable if i != target]
-    order = rng.permutation(others)[: config.objects - 1].tolist() if others else []
+    order = rng.permutation(others)[: most - 1].tolist() if others else []
     chosen = ([target] if target in usable else []) + order
-    return Crop(pixels, labels, tuple(int(i) for i in chosen))
+    return tuple(int(i) for i in chosen)

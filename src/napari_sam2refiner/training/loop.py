@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="TrainingConfig")
 
 LOG_FILE, VALIDATION_FILE, CHECKPOINT_FILE = "log.csv", "validation.csv", "checkpoint.pt"
+
+
+class Moment(NamedTuple):
+    """When and where a step is: its number, the process, and the share of the run that is done."""
+
+    step: int
+    rank: int
+    progress: float
 
 
 class Course(nn.Module, ABC, Generic[C]):
@@ -66,7 +74,7 @@ class Course(nn.Module, ABC, Generic[C]):
         """Samples by number; `config.crops` of them make a step."""
 
     @abstractmethod
-    def forward(self, samples: Any, step: int, rank: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, samples: Any, moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step and figures for the log; gradients are shared between processes after this."""
 
     @abstractmethod
@@ -245,7 +253,7 @@ def fit(
     course.train()
     for samples in loader:
         set_rate(run)
-        loss, figures = module(samples, run.step, fabric.global_rank, run.progress)
+        loss, figures = module(samples, Moment(run.step, fabric.global_rank, run.progress))
         run.optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
         norm = fabric.clip_gradients(module, run.optimizer, max_norm=config.clip, error_if_nonfinite=False)

@@ -31,6 +31,50 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     return entropy / (4.0 * area + 20.0) + 1.0 - overlap / (inside.sum((1, 2)) + area + 1.0)
 
 
+def point_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy plus dice at points; (N, K) and (N, K) to (N,)."""
+    entropy = F.binary_cross_entropy_with_logits(logits.clamp(-12, 12), target, reduction="none").mean(1)
+    inside = logits.sigmoid()
+    overlap = 2.0 * (inside * target).sum(1) + 1.0
+    return entropy + 1.0 - overlap / (inside.sum(1) + target.sum(1) + 1.0)
+
+
+def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """IoU of probabilities at points, with a gradient; (N, K) and (N, K) to (N,)."""
+    inside = logits.sigmoid()
+    both = (inside * target).sum(1)
+    return (both + 1.0) / (inside.sum(1) + target.sum(1) - both + 1.0)
+
+
+def uncertain_points(logits: Tensor, boxes: Tensor, count: int) -> Tensor:
+    """Draw points where masks are uncertain, three quarters of them, and anywhere (PointRend, arXiv 1912.08193).
+
+    Parameters
+    ----------
+    logits : (N, S, S)
+    boxes : (N, 4)
+        x0, y0, x1, y1 in pixels, where points of each object may lie.
+    count : int
+        K.
+
+    Returns
+    -------
+    (N, K, 2) tensor
+        As `grid_sample` takes them, x and y in -1 to 1.
+    """
+    size, side = len(logits), logits.shape[-1]
+    start, end = boxes[:, None, :2], boxes[:, None, 2:]
+    places = (start + torch.rand(size, 3 * count, 2, device=logits.device) * (end - start)) / side * 2.0 - 1.0
+    least = sample(logits.detach(), places).abs().topk(3 * count // 4, 1, largest=False).indices
+    picked = places.gather(1, least[..., None].expand(-1, -1, 2))
+    return torch.cat([picked, places[:, : count - picked.shape[1]]], 1)
+
+
+def sample(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear samples (N, K) of maps (N, H, W) at points (N, K, 2) in -1 to 1."""
+    return F.grid_sample(maps[:, None], points[:, None].to(maps), padding_mode="border", align_corners=False)[:, 0, 0]
+
+
 def score_loss(score_logits: Tensor, ious: Tensor) -> Tensor:
     """Cross-entropy of predicted against true IoU; (N, L) to a scalar."""
     return F.binary_cross_entropy_with_logits(score_logits, ious)

@@ -16,7 +16,22 @@ if TYPE_CHECKING:
 
 Table = dict[str, npt.NDArray[np.float64]]
 
-TRAINING = {"iou_1": "after the first prompt", "iou_last": "after the last", "iou_best": "best level, first prompt"}
+TRAINING = {
+    "iou_1": "after the first prompt",
+    "iou_last": "after the last",
+    "iou_best": "best level, first prompt",
+    "iou_base": "base",
+    "iou_refined": "refined",
+    "harmed": "share harmed",
+}
+MEANS = {
+    "mean_1": ("k.-", "mean, 1 click"),
+    "mean_3": ("k.--", "mean, 3 clicks"),
+    "mean_base_1": (".-", "mean of the base, 1 click"),
+    "mean_base_3": (".--", "mean of the base, 3 clicks"),
+    "mean_refined_1": ("k.-", "mean refined, 1 click"),
+    "mean_refined_3": ("k.--", "mean refined, 3 clicks"),
+}
 
 
 def draw_curves(folder: Path) -> Path:
@@ -52,8 +67,8 @@ def draw_curves(folder: Path) -> Path:
     loss, training, validation = figure.subplots(1, 3)
     loss.plot(log["step"], log["loss"])
     loss.set(title=f"loss ({log['minutes'][-1]:.0f} minutes)", xlabel="step")
-    for name, label in TRAINING.items():
-        training.plot(log["step"], log[name], label=label)
+    for name in (name for name in TRAINING if name in log):
+        training.plot(log["step"], log[name], label=TRAINING[name])
     training.set(title="IoU on training crops, running means", xlabel="step", ylim=(0, 1))
     training.legend(loc="lower right")
     validation.set(title="IoU on held-out crops, averaged weights", xlabel="step", ylim=(0, 1))
@@ -71,10 +86,12 @@ def draw_curves(folder: Path) -> Path:
 def _draw_validation(axes: Axes, table: Table) -> None:
     """Draw the means after 1 and 3 clicks, and each set after 1 click."""
     for name, values in table.items():
-        if name.endswith("_1") and name != "mean_1":
-            axes.plot(table["step"], values, ".-", linewidth=0.7, alpha=0.7, label=f"{name[:-2]}, 1 click")
-    axes.plot(table["step"], table["mean_3"], "k.--", label="mean, 3 clicks")
-    axes.plot(table["step"], table["mean_1"], "k.-", label="mean, 1 click")
+        if name.endswith("_1") and name not in MEANS and "_base_" not in name:
+            set_name = name.removesuffix("_1").removesuffix("_refined")
+            axes.plot(table["step"], values, ".-", linewidth=0.7, alpha=0.7, label=f"{set_name}, 1 click")
+    for name, (style, label) in MEANS.items():
+        if name in table:
+            axes.plot(table["step"], table[name], style, label=label)
     axes.legend(loc="lower right", fontsize=6)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,12 @@ def training_fields(paths: list[Path], *, scenes: int, seed: int) -> dict[str, l
         msg = f"{', '.join(map(str, paths))} holds no set with use = 'train'; give one that does, or draw scenes."
         raise ReadError(msg)
     return sets
+
+
+def held_out_fields(paths: list[Path], sets: Mapping[str, object]) -> dict[str, list[Field]]:
+    """Return the `val` fields of those sets that are trained on; raise `ReadError` if one cannot be read."""
+    folders = [f for f in set_folders(paths) if f.name in sets and (f / "val").exists()]
+    return {folder.name: read_set(folder, "val") for folder in folders}
 
 
 def scene_field(seed: int, side: int = 320) -> Field:

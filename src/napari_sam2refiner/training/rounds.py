@@ -35,7 +35,8 @@ class Batch:
     ----------
     pixels : (B, 3, S, S)
         Normalised for the network.
-    labels : (B, S, S) int32
+    labels : (B, S, S) int32 or None
+        Where outlines are learned too.
     image : (N,) int64
         Crop of each object.
     truth : (N, S, S) bool
@@ -44,7 +45,7 @@ class Batch:
     """
 
     pixels: Tensor
-    labels: Tensor
+    labels: Tensor | None
     image: Tensor
     truth: Tensor
     seen: npt.NDArray[np.bool_]
