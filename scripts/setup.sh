@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with the package and everything that its tests and demo need, from uv.lock.
+# Make .venv with the package and everything that its tests and demo need, as pyproject.toml lists it.
 # Installs uv under .setup/ where there is none; asks the system's package manager for nothing but python3-venv, and
 # that only as root on a Debian that has no other way to pip.
 set -euo pipefail

@@ -33,6 +33,15 @@ def test_points_are_positive_unless_said_otherwise() -> None:
     assert Prompts(points=np.ones((3, 2), int)).labels.all()
 
 
+def test_what_is_changed_later_does_not_count() -> None:
+    points, mask = np.array([[3.0, 4.0]]), np.ones(SHAPE, bool)
+    prompts = Prompts(points=points, mask=mask)
+    points[0], mask[:] = 99, False
+    assert prompts.points.tolist() == [[3.0, 4.0]]
+    assert prompts.mask is not None
+    assert prompts.mask.all()
+
+
 def test_what_was_given_is_not_changed() -> None:
     boxes = np.array([[10.0, 12, 2, 4]])
     Prompts(boxes=boxes)
@@ -70,6 +79,7 @@ def test_what_says_where_the_object_is(prompts: Prompts, positive: bool, single:
         ({"points": [("a", "b")]}, "points .* are not rows of 2 numbers"),
         ({"points": [(1, 2), (np.nan, 3)]}, "points 1 is"),
         ({"points": [(1, np.inf)]}, "points 0 is"),
+        ({"points": [(1, 2)], "labels": [[1], [0, 1]]}, "are not one number for each point"),
         ({"points": [(1, 2)], "labels": [1, 0]}, r"labels has shape \(2,\) but there are 1 points"),
         ({"labels": [1]}, "there are 0 points"),
         ({"points": [(1, 2), (1, 2)], "labels": [1, 2]}, "label 1 is .*2"),

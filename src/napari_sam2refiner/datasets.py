@@ -106,7 +106,7 @@ def set_meta(folder: Path) -> dict[str, Any]:
         If there is none that can be read.
     """
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         msg = f"{folder / 'meta.json'} cannot be read ({error}); give the folder of a data set."
         raise ReadError(msg) from error
@@ -118,6 +118,7 @@ def set_meta(folder: Path) -> dict[str, Any]:
 
 def _field(name: str, image_path: Path, labels_path: Path) -> Field:
     image, labels = read_plane(image_path), read_plane(labels_path).astype(np.int32)
+    image = image[..., :3] if image.ndim == 3 and image.shape[2] == 4 else image  # alpha tells nothing
     if image.shape[:2] != labels.shape:
         msg = f"{image_path} has shape {image.shape} but its labels {labels.shape}; they must agree."
         raise ReadError(msg)

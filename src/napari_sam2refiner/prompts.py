@@ -101,7 +101,7 @@ class Prompts:
 def _rows(values: Any, width: int, name: str) -> npt.NDArray[np.float64]:
     """Return values as an (N, width) array of finite floats."""
     try:
-        rows = np.asarray(values, dtype=np.float64)
+        rows = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
         msg = f"{name} {values!r} are not rows of {width} numbers; give one row for each."
         raise InvalidPromptError(msg) from None
@@ -119,7 +119,11 @@ def _rows(values: Any, width: int, name: str) -> npt.NDArray[np.float64]:
 
 def _signs(labels: Any, count: int) -> npt.NDArray[np.bool_]:
     """Return point labels as (count,) truth values, all true where there are none given."""
-    signs = np.ones(count) if labels is None else np.asarray(labels)
+    try:
+        signs = np.ones(count) if labels is None else np.asarray(labels)
+    except ValueError:
+        msg = f"labels {labels!r} are not one number for each point; give 1 or 0 for each."
+        raise InvalidPromptError(msg) from None
     if signs.shape != (count,):
         msg = f"labels has shape {signs.shape} but there are {count} points; give one label for each point."
         raise InvalidPromptError(msg)

@@ -110,6 +110,16 @@ def test_tiny_answers_as_the_official_predictor(both, name):
     assert np.abs(answer.logits - masks[0]).max() <= 1e-4
 
 
+def test_the_token_is_that_of_the_mask_taken(tiny):
+    torch.manual_seed(0)
+    logits, scores = 0.02 * torch.randn(6, 4, 32, 32), torch.rand(6, 4)
+    logits[:3, 0] = torch.where(torch.rand(3, 32, 32) > 0.5, 10.0, -10.0)  # stable
+    taken = tiny._stable_mask(logits, scores)
+    assert taken.tolist() == [0, 0, 0, *(1 + scores[3:, 1:].argmax(1)).tolist()]
+    expected, _ = tiny.sam_mask_decoder._dynamic_multimask_via_stability(logits, scores)
+    assert torch.equal(logits[torch.arange(6), taken], expected[:, 0])
+
+
 def test_an_unknown_name_is_an_error():
     with pytest.raises(UnknownModelError, match=r"'sam3'; choose one of micro, sam2\.1_hiera_tiny"):
         build_base("sam3")

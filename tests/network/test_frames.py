@@ -20,10 +20,22 @@ def frame(shape, fit="letterbox", side=64) -> Frame:
 
 @brief
 @given(shapes, st.sampled_from(FITS), st.tuples(st.floats(-0.5, 299.5), st.floats(-0.5, 299.5)))
-def test_points_come_back(shape, fit, point):
+def test_points_keep_their_share_of_the_plane(shape, fit, point):
     f = frame(shape, fit)
-    there = f.points(torch.tensor([point], dtype=torch.float64))
-    assert torch.allclose(f.points_to_plane(there), torch.tensor([point], dtype=torch.float64))
+    there = f.points(torch.tensor([point], dtype=torch.float64))[0].flip(0) + 0.5
+    share = (torch.tensor(point, dtype=torch.float64) + 0.5) / torch.tensor(shape)
+    assert torch.allclose(there / torch.tensor(f.content), share)
+
+
+@brief
+@given(shapes, st.sampled_from(FITS))
+def test_the_share_of_all_is_one(shape, fit):
+    f = frame(shape, fit)
+    rows, columns = f.content
+    share = f.share(torch.ones(shape, dtype=torch.bool))
+    assert share.shape == (64, 64)
+    assert share[:rows, :columns].min() > 0.999
+    assert share.sum() == pytest.approx(rows * columns, rel=1e-4)
 
 
 @brief

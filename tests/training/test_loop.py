@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,29 @@ def test_a_run_is_not_overwritten(tmp_path: Path, config: BaseTrainingConfig, da
     assert (out / "checkpoint.pt").read_bytes() == b"something"
     with pytest.raises(SaveError, match="cannot be written"):
         train(course, out / "checkpoint.pt" / "below")
+
+
+def test_a_run_goes_on_only_with_its_own_settings(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    config = load_config(None, BaseTrainingConfig, steps=2, seed=0)
+    train(partial(Sum, config, []), out)
+    settings = (out / "config.json").read_text()
+    other = load_config(None, BaseTrainingConfig, steps=3, seed=9)
+    with pytest.raises(InvalidConfigError, match=r"checkpoint\.pt is of a run with seed = 0, not 9; go on with its"):
+        train(partial(Sum, other, []), out, resume=True)
+    assert (out / "config.json").read_text() == settings
+    longer = config.model_copy(update={"steps": 3, "minutes": 5.0})
+    assert train(partial(Sum, longer, []), out, resume=True).read_text() == "3"
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loop.torch, "save", full)
+    with pytest.raises(SaveError, match=r"checkpoint\.pt cannot be written: No space left on device"):
+        train(partial(Sum, load_config(None, BaseTrainingConfig, steps=1), []), tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["config.json"]
 
 
 class Sum(Course[BaseTrainingConfig]):

@@ -22,6 +22,13 @@ def test_a_set_for_measuring_is_refused_when_it_is_named(tmp_path: Path) -> None
         training_fields([write_set(tmp_path / "s", use="eval")], scenes=2, seed=0)
 
 
+@pytest.mark.parametrize("names", [("a/cells", "b/cells"), ("scenes", "other")])
+def test_sets_of_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    folders = [write_set(tmp_path / name) for name in names]
+    with pytest.raises(ReadError, match="has the name of another set"):
+        training_fields(folders, scenes=0, seed=0)
+
+
 def test_nothing_to_train_on(tmp_path: Path) -> None:
     write_set(tmp_path / "s", use="eval")
     with pytest.raises(ReadError, match="holds no set with use = 'train'"):

@@ -9,7 +9,7 @@ from annotated import discs
 
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
 from napari_sam2refiner.training.crops import Crop
-from napari_sam2refiner.training.rounds import Batch, Conversation, collate, converse, encode_pyramid
+from napari_sam2refiner.training.rounds import Batch, Conversation, collate, converse
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.micro import MicroBase
@@ -89,8 +89,6 @@ def test_corrections_are_clicks_on_errors_and_prompts_are_padded(batch: Batch) -
 
 def test_nothing_is_said_where_nothing_is_wrong(batch: Batch) -> None:
     conversation = talk(batch, "click")
-    seen = torch.from_numpy(batch.seen[:, None]).float()
-    conversation.previous = seen  # as fine as the user sees
     before = [list(labels) for labels in conversation.labels]
     conversation.batch = Batch(batch.pixels, batch.labels, batch.image, batch.truth, np.zeros_like(batch.seen))
     conversation.correct(torch.full((3, 32, 32), -5.0))
@@ -100,7 +98,7 @@ def test_nothing_is_said_where_nothing_is_wrong(batch: Batch) -> None:
 @pytest.mark.parametrize("kind", ["click", "box", "noisy_mask"])
 def test_a_conversation(network: MicroBase, batch: Batch, kind: str) -> None:
     conversation = talk(batch, kind)
-    levels = encode_pyramid(network, batch.pixels)
+    levels = network.encode(batch.pixels).levels
     rounds = list(converse(network, levels, batch, conversation, 3, explore=0.5, anywhere=True))
     assert len(rounds) == 3
     for turn in rounds:
@@ -114,6 +112,6 @@ def test_a_conversation(network: MicroBase, batch: Batch, kind: str) -> None:
 
 
 def test_the_best_by_score_is_shown_without_exploring(network: MicroBase, batch: Batch) -> None:
-    levels = encode_pyramid(network, batch.pixels)
+    levels = network.encode(batch.pixels).levels
     (turn,) = converse(network, levels, batch, talk(batch, "click"), 1, explore=0.0, anywhere=False)
     assert torch.equal(turn.shown, turn.score_logits.argmax(1))

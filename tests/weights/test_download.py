@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -91,6 +92,11 @@ def dead_url() -> str:
     return server.url("/whole")
 
 
+def visible(folder: Path) -> list[str]:
+    """Names in a folder but for the locks."""
+    return [name for name in os.listdir(folder) if not name.startswith(".")]
+
+
 def test_downloads_whole_and_reports_progress(server: Server, folder: Path) -> None:
     seen: list[tuple[int, int]] = []
     path = ensure(entry_of(server.url("/whole")), progress=lambda done, total: seen.append((done, total)))
@@ -99,7 +105,16 @@ def test_downloads_whole_and_reports_progress(server: Server, folder: Path) -> N
     assert len(seen) > 2
     assert seen == sorted(seen)
     assert seen[-1] == (len(CONTENT), len(CONTENT))
-    assert os.listdir(folder) == ["some.pt"]
+    assert visible(folder) == ["some.pt"]
+
+
+def test_two_at_once_download_it_once(server: Server, folder: Path) -> None:
+    entry = entry_of(server.url("/whole"))
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(lambda _: ensure(entry), range(2)))
+    assert paths == [folder / "some.pt"] * 2
+    assert paths[0].read_bytes() == CONTENT
+    assert len(server.requests) == 1
 
 
 def test_what_is_there_is_not_downloaded_again(server: Server, folder: Path) -> None:
@@ -158,7 +173,7 @@ def test_offline_says_file_urls_and_where_to_put_it(server: Server, folder: Path
     assert "HTTP status 404" in message
     assert "another checksum" in message
     assert f"put it at {folder / 'some.pt'}" in message
-    assert os.listdir(folder) == []
+    assert visible(folder) == []
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT[:-1] + b"?"])

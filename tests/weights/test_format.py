@@ -87,5 +87,5 @@ def test_foreign_safetensors_is_refused(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SaveError, match="cannot write weights to"):
+    with pytest.raises(SaveError, match="cannot be written"):
         write_weights(tmp_path / "none" / "w.safetensors", backbone="micro", base=BASE)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
@@ -200,7 +201,9 @@ class StatusPanel(QWidget):
         font = self.status.font()
         font.setBold(True)
         self.status.setFont(font)
-        first_use = _wrapped("\n".join(FIRST_USE))
+        first_use = QCollapsible("First steps")
+        first_use.addWidget(_wrapped("\n".join(FIRST_USE)))
+        first_use.expand(animate=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self._bar, self.status, self.hint, first_use):

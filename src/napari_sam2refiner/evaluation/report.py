@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_sam2refiner.errors import SaveError
 from napari_sam2refiner.metrics import bootstrap_interval
+from napari_sam2refiner.planes.files import written_whole
 
 if TYPE_CHECKING:
     from napari_sam2refiner.evaluation.protocols import FieldScore
@@ -85,11 +86,8 @@ def save_json(path: Path, sets: list[SetScore], about: Mapping[str, object]) -> 
 
 def save_text(path: Path, text: str) -> None:
     """Write a file; raise `SaveError` if that cannot be done."""
-    try:
-        path.write_text(text)
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}); choose another place."
-        raise SaveError(msg) from error
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def check_place(path: Path | None) -> None:

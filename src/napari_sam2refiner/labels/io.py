@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
 from napari_sam2refiner.errors import InvalidLabelsError, ReadError, SaveError
+from napari_sam2refiner.planes.files import written_whole
+
+if TYPE_CHECKING:
+    import os
 
 SUFFIXES = (".tif", ".tiff")
 
@@ -46,15 +48,8 @@ def save_labels(path: str | os.PathLike[str], labels: npt.NDArray[Any]) -> Path:
         msg = f"{path} cannot be written: labels are saved as TIFF; end the name in .tif."
         raise SaveError(msg)
     labels = _compact(np.asarray(labels))
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    with written_whole(path) as partial:
         tifffile.imwrite(partial, labels, compression="zlib", photometric="minisblack")
-        os.replace(partial, path)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror or error}; choose another folder or free some space."
-        raise SaveError(msg) from error
-    finally:
-        _remove(partial)
     return path
 
 
@@ -99,11 +94,3 @@ def _compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         msg = f"{seen} and a label {labels.min()}; labels are 0 for background and more for objects."
         raise InvalidLabelsError(msg)
     return labels.astype(np.promote_types(np.uint16, np.min_scalar_type(int(labels.max()))), copy=False)
-
-
-def _remove(partial: Path) -> None:
-    """Delete what is left of a file, where it can be; the error that left it there matters more."""
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:
-        return

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_sam2refiner.errors import SaveError
+from napari_sam2refiner.planes.files import written_whole
 from napari_sam2refiner.planes.region import bounding_window
 
 Picture = npt.NDArray[np.float32]  # (H, W, 3) in [0, 1]
@@ -73,16 +72,8 @@ def save_picture(path: Path, picture: npt.NDArray[np.uint8]) -> Path:
     if path.suffix.lower() != ".png":
         msg = f"{path} cannot be written: pictures are saved as PNG; end the name in .png."
         raise SaveError(msg)
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.png")
-    try:
+    with written_whole(path) as partial:
         imsave(partial, picture, check_contrast=False)
-        os.replace(partial, path)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror or error}; choose another folder or free some space."
-        raise SaveError(msg) from error
-    finally:
-        if partial.exists():
-            partial.unlink()
     return path
 
 

@@ -9,6 +9,7 @@ methods of the network, without numpy, device moves or state, so that training a
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -170,15 +171,25 @@ class PromptableBase(SAM2Base):
             repeat_image=one,
             high_res_features=[features.stride4[at], features.stride8[at]],
         )
-        decoder = self.sam_mask_decoder
         if multimask:
             logits, scores, tokens = logits[:, 1:], scores[:, 1:], tokens[:, 1:]
         else:
-            if decoder.dynamic_multimask_via_stability and not self.training:
-                logits, scores = decoder._dynamic_multimask_via_stability(logits, scores)  # noqa: SLF001
-            logits, scores, tokens = logits[:, :1], scores[:, :1], tokens[:, :1]
+            one_mask = self._stable_mask(logits, scores)
+            logits, scores, tokens = (pick(values, one_mask)[:, None] for values in (logits, scores, tokens))
         chosen = scores.argmax(1)
         return Decoded(logits, scores, chosen, pick(tokens, chosen), mask_features, object_logits[:, 0])
+
+    def _stable_mask(self, logits: Tensor, scores: Tensor) -> Tensor:
+        """Index (N,) of the one mask meant: the first, or where it is not stable the best of the others.
+
+        As SAM 2's dynamic multimask, which says which logits it takes but not which token.
+        """
+        decoder = self.sam_mask_decoder
+        first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+        if not decoder.dynamic_multimask_via_stability or self.training:
+            return first
+        stability = decoder._get_stability_scores(logits[:, :1])[:, 0]  # noqa: SLF001
+        return torch.where(stability >= decoder.dynamic_multimask_stability_thresh, first, 1 + scores[:, 1:].argmax(1))
 
     def _run_decoder(self, **inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Run SAM's mask decoder and catch its upscaled features, which it does not return.
@@ -186,8 +197,13 @@ class PromptableBase(SAM2Base):
         Masks (N, M, h, w), scores (N, M), tokens (N, M, D), object logits (N, 1), features (N, D/8, h, w).
         """
         caught: list[Tensor] = []
-        last = self.sam_mask_decoder.output_upscaling[-1]
-        hook = last.register_forward_hook(lambda _module, _input, output: caught.append(output))
+        mine = threading.get_ident()  # another thread may be in the same decoder
+
+        def catch(_module: nn.Module, _input: Any, output: Tensor) -> None:
+            if threading.get_ident() == mine:
+                caught.append(output)
+
+        hook = self.sam_mask_decoder.output_upscaling[-1].register_forward_hook(catch)
         try:
             masks, scores, tokens, object_logits = self.sam_mask_decoder.predict_masks(**inputs)
         finally:

@@ -61,10 +61,6 @@ class Frame:
         """Plane (..., 2) as (y, x) to network (..., 2) as (x, y)."""
         return ((points + 0.5) * points.new_tensor(self.scale) - 0.5).flip(-1)
 
-    def points_to_plane(self, points: Tensor) -> Tensor:
-        """Network (..., 2) as (x, y) to plane (..., 2) as (y, x)."""
-        return (points.flip(-1) + 0.5) / points.new_tensor(self.scale) - 0.5
-
     def boxes(self, boxes: Tensor) -> Tensor:
         """Plane (..., 4) as (y0, x0, y1, x1), cut to the plane, to network (..., 2, 2) as two corners (x, y)."""
         corners = boxes.unflatten(-1, (2, 2))

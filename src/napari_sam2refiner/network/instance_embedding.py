@@ -114,7 +114,6 @@ class InstanceEmbedding(nn.Module):
     def _guess_on(self, maps: InstanceMaps, prompts: PromptBatch) -> Tensor:
         """As `guess`, on one image; maps without their batch dimension."""
         height, width = maps.embedding.shape[-2:]
-        _n, _tokens = prompts.labels.shape
         dense = torch.cat([maps.embedding, maps.features.float()])
         grid = (prompts.coords + 0.5) / prompts.coords.new_tensor([2.0 * width, 2.0 * height]) - 1.0
         sampled = _sample(dense, grid)  # (N, P, E + C)

@@ -1,10 +1,16 @@
-"""One plane of an image file: TIFF (OME, ImageJ, plain) with its axes, PNG, JPEG and what else scikit-image reads."""
+"""Files: one plane of an image read, other files written whole or not at all.
+
+TIFF (OME, ImageJ, plain) with its axes, PNG, JPEG and what else scikit-image reads.
+"""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_sam2refiner.errors import InvalidImageError, ReadError
+from napari_sam2refiner.errors import InvalidImageError, ReadError, SaveError
 
 _TIFF = (".tif", ".tiff", ".lsm", ".stk")
 
@@ -51,6 +57,29 @@ def read_plane(path: Path, steps: Sequence[int] = (), channels: Sequence[int] = 
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         msg = f"{path} cannot be read: {reason}; give a complete TIFF, PNG or JPEG file."
         raise ReadError(msg) from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a place beside a file to write to, and move what is there to the file when it is complete.
+
+    A failure leaves what was there before, and nothing else.
+
+    Raises
+    ------
+    SaveError
+        If the file cannot be written; the message has the file and the reason.
+    """
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror or error}; choose another folder or free some space."
+        raise SaveError(msg) from error
+    finally:
+        with suppress(OSError):  # the error that left it there matters more
+            partial.unlink(missing_ok=True)
 
 
 class _Picture:

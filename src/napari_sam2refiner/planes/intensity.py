@@ -74,7 +74,7 @@ def limits(plane: npt.NDArray[Any]) -> tuple[float, float]:
     plane = check_plane(plane)
     step = max(1, math.ceil(math.sqrt(plane.size / MOST_SAMPLES)))
     low, high = _limits(plane[::step, ::step].ravel())
-    if low == high and step > 1:
+    if not low < high and step > 1:  # also where the sample is all NaN
         low, high = _limits(plane.ravel())
     if not math.isfinite(low):
         raise _nothing_finite(plane)

@@ -7,6 +7,7 @@ user talk to all scales at once: the mask with the best score is what the user s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from napari_sam2refiner.training.crops import Crop, CropDataset
 from napari_sam2refiner.training.loop import Course, Moment
 from napari_sam2refiner.training.losses import mask_loss, outline_targets, rank_loss, score_loss
 from napari_sam2refiner.training.readers import held_out_fields, training_fields
-from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse, encode_pyramid
+from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse
 from napari_sam2refiner.weights.format import write_weights
 
 NOT_TRAINED = ("memory_", "maskmem_", "obj_ptr", "no_obj", "mask_downsample", "no_mem_pos")
@@ -90,7 +91,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
         """Return the loss of a batch and figures for the log."""
         config = self.config
         talk = Conversation(batch, config.first_prompts, rng)
-        levels = encode_pyramid(self.network, batch.pixels)
+        levels = self.network.encode(batch.pixels).levels
         targets, trust = level_targets(batch)
         loss = config.outline_weight * outline_loss(levels, batch)
         history = list(converse(self.network, levels, batch, talk, rounds, explore=0.25, anywhere=True))
@@ -114,7 +115,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
             samples = [only[i] for i in range(max(4, crops // len(self.held_out.mixture.sets)))]
             batch = collate(samples, self.network, self.config.objects, device)
             talk = Conversation(batch, {"click": 1.0}, np.random.default_rng(0))
-            levels = encode_pyramid(self.network, batch.pixels)
+            levels = self.network.encode(batch.pixels).levels
             turns = list(converse(self.network, levels, batch, talk, 3, explore=0.0, anywhere=False))
             for clicks in (1, 3):
                 turn = turns[clicks - 1]
@@ -152,7 +153,7 @@ def level_targets(batch: Batch) -> tuple[list[Tensor], Tensor]:
     return targets, trust
 
 
-def outline_loss(levels: list[Level], batch: Batch) -> Tensor:
+def outline_loss(levels: Sequence[Level], batch: Batch) -> Tensor:
     """Loss of foreground and boundary on every level: a help to the features, and to the score."""
     assert batch.labels is not None, "crops have labels"
     foreground, boundary = outline_targets(batch.labels)

@@ -176,7 +176,7 @@ def load_config(path: Path | None, kind: type[C], **overrides: object) -> C:
 def _read_settings(path: Path) -> dict[str, object]:
     """Read a JSON object."""
     try:
-        settings: Any = json.loads(path.read_text())
+        settings: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read ({error}); give a JSON file of settings."
         raise ReadError(msg) from error

@@ -7,6 +7,7 @@ checkpoints.
 from __future__ import annotations
 
 import csv
+import json
 import math
 import time
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from napari_sam2refiner.errors import InvalidConfigError, ReadError, SaveError
+from napari_sam2refiner.planes.files import written_whole
 from napari_sam2refiner.training.launch import Machines, launch
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="TrainingConfig")
 
 LOG_FILE, VALIDATION_FILE, CHECKPOINT_FILE = "log.csv", "validation.csv", "checkpoint.pt"
+MAY_CHANGE = ("steps", "minutes", "validate_every", "checkpoint_minutes", "workers")  # between parts of a run
 
 
 class Moment(NamedTuple):
@@ -180,8 +183,6 @@ def _train(make_course: Callable[[], Course[Any]], out: Path, say: Callable[[str
     torch.manual_seed(course.config.seed)
     for line in course.about():
         say(line)
-    if fabric.is_global_zero:
-        _prepare(out, course.config)
     course.to(memory_format=torch.channels_last)  # a tenth faster on a CPU
     module = fabric.setup_module(course)
     plain = torch.optim.AdamW(groups(course.trained, course.config), lr=course.config.learning_rate, betas=(0.9, 0.99))
@@ -190,21 +191,25 @@ def _train(make_course: Callable[[], Course[Any]], out: Path, say: Callable[[str
     run = Run(course.config, course.trained, optimizer, averaged)
     if (out / CHECKPOINT_FILE).exists():
         load_checkpoint(run, out / CHECKPOINT_FILE)
-        if fabric.is_global_zero:
-            _forget_after(run.step, out)
         say(f"going on from step {run.step}, after {run.minutes:.1f} minutes")
+    if fabric.is_global_zero:
+        _prepare(out, run)
     fit(run, course, module, fabric, out, say)
     return out / course.weights_file
 
 
-def _prepare(out: Path, config: TrainingConfig) -> None:
-    """Make the folder of a run and write its settings there."""
+def _prepare(out: Path, run: Run) -> None:
+    """Make the folder of a run, write its settings, and drop rows that a stop left behind a checkpoint."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-        if not (out / CHECKPOINT_FILE).exists():
-            for name in (LOG_FILE, VALIDATION_FILE):  # of a run that ended before its first checkpoint
-                (out / name).unlink(missing_ok=True)
+        (out / "config.json").write_text(run.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for path in (out / LOG_FILE, out / VALIDATION_FILE):
+            if path.exists() and run.step == 0:
+                path.unlink()
+            elif path.exists():
+                header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+                kept = (row for row in rows if int(row.partition(",")[0]) <= run.step)
+                path.write_text("".join([header, *kept]), encoding="utf-8")
     except OSError as error:
         msg = f"{out} cannot be written ({error.strerror}); choose another folder."
         raise SaveError(msg) from error
@@ -337,24 +342,27 @@ def _log(run: Run, course: Course[Any], figures: dict[str, float], out: Path, sa
 def _append(path: Path, row: dict[str, float]) -> None:
     """Append a row, after a header if the file is new."""
     new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(row)
-        writer.writerow([f"{v:.6g}" for v in row.values()])
-
-
-def _forget_after(step: int, out: Path) -> None:
-    """Drop the rows that a stopped run wrote after its checkpoint: they will be written again."""
-    for path in (out / LOG_FILE, out / VALIDATION_FILE):
-        if path.exists():
-            header, *rows = path.read_text().splitlines(keepends=True)
-            path.write_text("".join([header, *(row for row in rows if int(row.partition(",")[0]) <= step)]))
+    try:
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(row)
+            writer.writerow([f"{v:.6g}" for v in row.values()])
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror or error}; free some space, and resume."
+        raise SaveError(msg) from error
 
 
 def save_checkpoint(run: Run, path: Path) -> None:
-    """Save all that resuming needs; a run that is stopped while saving keeps the checkpoint before."""
+    """Save all that resuming needs; a run that is stopped while saving keeps the checkpoint before.
+
+    Raises
+    ------
+    SaveError
+        If it cannot be written.
+    """
     state = {
+        "config": run.config.model_dump_json(),
         "step": run.step,
         "minutes": run.minutes,
         "recent": run.recent,
@@ -364,9 +372,8 @@ def save_checkpoint(run: Run, path: Path) -> None:
         "optimizer": run.optimizer.state_dict(),
         "random": torch.get_rng_state(),
     }
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    with written_whole(path) as partial:
+        torch.save(state, partial)
 
 
 def load_checkpoint(run: Run, path: Path) -> None:
@@ -376,15 +383,27 @@ def load_checkpoint(run: Run, path: Path) -> None:
     ------
     ReadError
         If the file is not a checkpoint of this network.
+    InvalidConfigError
+        If it is of a run with other settings than how long it goes on and how often it looks up.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        before = json.loads(state["config"])
         run.trained.load_state_dict(state["trained"])
         run.optimizer.load_state_dict(state["optimizer"])
     except Exception as error:  # a garbled file makes the unpickler raise anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         msg = f"{path} is not a checkpoint of this network ({reason}); remove it to start anew."
         raise ReadError(msg) from error
+    now = json.loads(run.config.model_dump_json())
+    changed = sorted(name for name in now if now[name] != before.get(name) and name not in MAY_CHANGE)
+    if changed:
+        name = changed[0]
+        msg = (
+            f"{path} is of a run with {name} = {before.get(name)}, not {now[name]}; go on with its config.json, "
+            "or choose another folder."
+        )
+        raise InvalidConfigError(msg)
     torch.set_rng_state(state["random"])
     device = next(run.trained.parameters()).device
     run.step, run.minutes, run.recent, run.best = state["step"], state["minutes"], state["recent"], state["best"]

@@ -105,8 +105,3 @@ def outline_targets(labels: Tensor) -> tuple[Tensor, Tensor]:
     values = labels[:, None].float()
     highest, lowest = F.max_pool2d(values, 5, 1, 2), -F.max_pool2d(-values, 5, 1, 2)
     return (labels > 0).float(), (highest != lowest)[:, 0].float()
-
-
-def stack_levels(values: list[Tensor]) -> Tensor:
-    """Stack one (N,) tensor for each level to (N, L)."""
-    return torch.stack(values, 1)

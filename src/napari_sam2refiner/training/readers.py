@@ -31,13 +31,16 @@ def training_fields(paths: list[Path], *, scenes: int, seed: int) -> dict[str, l
     Raises
     ------
     ReadError
-        If a set cannot be read, is named itself but only for measuring, or if there is nothing to train on.
+        If a set cannot be read, is named itself but only for measuring, or has the name of another, or if there is
+        nothing to train on.
     """
-    sets = {
-        folder.name: read_set(folder, "train", for_training=True)
-        for folder in set_folders(paths)
-        if folder in paths or (set_meta(folder).get("use") == "train" and (folder / "train").exists())
-    }
+    sets: dict[str, list[Field]] = {}
+    for folder in set_folders(paths):
+        if folder in paths or (set_meta(folder).get("use") == "train" and (folder / "train").exists()):
+            if folder.name in sets or folder.name == "scenes":
+                msg = f"{folder} has the name of another set; rename one, for shares and figures go by name."
+                raise ReadError(msg)
+            sets[folder.name] = read_set(folder, "train", for_training=True)
     if scenes:
         sets["scenes"] = [scene_field(seed * 1_000_000 + i) for i in range(scenes)]
     if not sets:

@@ -5,7 +5,7 @@ Letters: B crops of side S, N objects, L levels of the pyramid, T = S / 2 (the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,15 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch, pick
+from napari_sam2refiner.network.frames import MASK_LOGIT
 from napari_sam2refiner.network.micro import SCALES, Level, LevelAnswer, MicroBase, at_scale
 from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, noisy_mask, random_points, tight_box
-from napari_sam2refiner.training.losses import mask_iou, stack_levels
+from napari_sam2refiner.training.losses import mask_iou
 
 if TYPE_CHECKING:
     from napari_sam2refiner.training.crops import Crop
 
 SEEN = 2  # pixels of the crop in one pixel of what the simulated user looks at
-MASK_LOGIT = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,14 +154,9 @@ class Conversation:
                 self._click(n, click.y, click.x, POSITIVE if click.positive else NEGATIVE)
 
 
-def encode_pyramid(network: MicroBase, pixels: Tensor) -> list[Level]:
-    """Encode crops at every scale of the pyramid."""
-    return [network.encode_level(pixels if s == 1 else F.avg_pool2d(pixels, s)) for s in SCALES]
-
-
 def converse(
     network: MicroBase,
-    levels: list[Level],
+    levels: Sequence[Level],
     batch: Batch,
     talk: Conversation,
     rounds: int,
@@ -193,12 +188,12 @@ def converse(
         )
         with torch.no_grad():
             at_user = [_resize(a.logits, seen.shape[-1]) for a in answers]
-            ious = stack_levels([mask_iou(logits, seen) for logits in at_user])
-            scores = stack_levels([a.score_logits for a in answers])
+            ious = torch.stack([mask_iou(logits, seen) for logits in at_user], 1)
+            scores = torch.stack([a.score_logits for a in answers], 1)
             random = torch.from_numpy(rng.integers(0, len(SCALES), len(seen))).to(scores.device)
             wander = torch.from_numpy(rng.random(len(seen)) < explore).to(scores.device)
             shown = torch.where(wander, random, scores.argmax(1))
-        yield Round(answers, stack_levels([a.score_logits for a in answers]), ious, shown)
+        yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown)
         if number + 1 < rounds:
             with torch.no_grad():
                 finest = answers[0].logits.shape[-1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pooch
+from filelock import FileLock
 
 from napari_sam2refiner.errors import DownloadError, SaveError
 from napari_sam2refiner.weights.registry import Entry, find_entry
@@ -39,6 +40,8 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
         If no source has the file; the message says where to put it by hand.
     SaveError
         If it cannot be written.
+    IntegrityError
+        If it is the embedded model, and that was altered.
     """
     entry = find_entry(name)
     path = location(entry)
@@ -72,12 +75,15 @@ def download(entry: Entry, path: Path, *, progress: Progress | None = None) -> P
     failures = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for url in entry.urls:
-            reason = _download_from(url, part, entry, progress)
-            if reason is None:
-                os.replace(part, path)
+        with FileLock(path.with_name(f".{path.name}.lock")):  # another program may be at it
+            if path.is_file() and matches(path, entry):
                 return path
-            failures.append(f"{url} ({reason})")
+            for url in entry.urls:
+                reason = _download_from(url, part, entry, progress)
+                if reason is None:
+                    os.replace(part, path)
+                    return path
+                failures.append(f"{url} ({reason})")
     except OSError as error:
         msg = f"cannot write {path} ({error.strerror}); free space there, or name another folder in {FOLDER_VARIABLE}."
         raise SaveError(msg) from error

@@ -6,8 +6,6 @@ precision if wanted, and in its header: format version, backbone, the command th
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_sam2refiner.errors import IntegrityError, SaveError
+from napari_sam2refiner.errors import IntegrityError
+from napari_sam2refiner.planes.files import written_whole
 
 FORMAT = "1"
 _PREFIXES = ("base.", "refiner.")
@@ -97,19 +96,11 @@ def write_weights(
         for key, value in state.items()
     }
     header = {**(metadata or {}), "format": FORMAT, "backbone": backbone}
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-        temporary = Path(name)
-        save_file(tensors, temporary, metadata=header)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        msg = f"cannot write weights to {path} ({error}); choose a folder that can be written and has space."
-        raise SaveError(msg) from error
+    with written_whole(path) as partial:
+        try:
+            save_file(tensors, partial, metadata=header)
+        except safetensors.SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -1,0 +1,78 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, InputSpec, PromptBatch
+from napari_sam2refiner.network.frames import Frame
+from napari_sam2refiner.network.micro import SCALES, SIDE, MicroBase, at_scale
+
+
+@pytest.fixture(scope="module")
+def micro() -> MicroBase:
+    torch.manual_seed(0)
+    network = MicroBase(width=32, memory_width=16, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.05)
+    return network
+
+
+def clicks(count: int, seed: int = 0) -> PromptBatch:
+    torch.manual_seed(seed)
+    labels = torch.tensor([[POSITIVE, NEGATIVE]], dtype=torch.int32).repeat(count, 1)
+    return PromptBatch(torch.rand(count, 2, 2) * SIDE, labels, None, torch.zeros(count, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_prompts_of_a_level_are_those_of_a_smaller_square(scale):
+    points = torch.tensor([[3.0, 7.5], [310.0, 20.0], [-0.5, 440.5]])
+    mask = torch.zeros(330, 441)
+    mask[100:180, 40:90] = 1
+    whole, small = (Frame((330, 441), InputSpec(SIDE // s, "letterbox", (0,) * 3, (1,) * 3)) for s in (1, scale))
+    given = PromptBatch(
+        whole.points(points)[None],
+        torch.ones(1, 3, dtype=torch.int32),
+        whole.mask_logits(mask)[None, None],
+        torch.ones(1, dtype=torch.bool),
+    )
+    scaled = at_scale(given, scale)
+    torch.testing.assert_close(scaled.coords[0], small.points(points), atol=1e-3, rtol=0)
+    assert ((scaled.mask_logits[0, 0] > 0) != (small.mask_logits(mask) > 0)).float().mean() < 0.01
+
+
+def test_the_level_with_the_best_score_is_chosen(micro):
+    image = torch.zeros(5, dtype=torch.long)
+    with torch.no_grad():
+        features = micro.encode(torch.rand(1, 3, SIDE, SIDE))
+        assert [level.features.stride4.shape[-1] for level in features.levels] == [SIDE // 4 // s for s in SCALES]
+        all_levels = micro.decode(features, image, clicks(5), multimask=True)
+        one = micro.decode(features, image, clicks(5), multimask=False)
+    assert all_levels.logits.shape == (5, 3, SIDE // 4, SIDE // 4)
+    assert torch.equal(all_levels.chosen, all_levels.scores.argmax(1))
+    assert len(all_levels.chosen.unique()) > 1
+    assert torch.equal(one.chosen_logits, all_levels.chosen_logits)
+    assert torch.equal(one.token, all_levels.token)
+    for n, level in enumerate(all_levels.chosen.tolist()):
+        given = PromptBatch(*(None if v is None else v[n : n + 1] for v in at_scale(clicks(5), SCALES[level])))
+        with torch.no_grad():
+            alone = micro.decode_level(features.levels[level], image[:1], given)
+        torch.testing.assert_close(alone.token[0], all_levels.token[n], atol=1e-5, rtol=1e-4)
+        assert alone.score_logits.sigmoid().item() == pytest.approx(all_levels.chosen_score[n].item(), abs=1e-5)
+
+
+def test_threads_that_share_a_network_do_not_mix_their_answers(micro):
+    with torch.no_grad():
+        features = micro.encode(torch.rand(1, 3, SIDE, SIDE))
+
+    prompts = [clicks(2, seed) for seed in range(40)]
+
+    def answer(one: PromptBatch) -> torch.Tensor:
+        with torch.no_grad():
+            return micro.decode(features, torch.zeros(2, dtype=torch.long), one, multimask=False).mask_features
+
+    expected = list(map(answer, prompts))
+    with ThreadPoolExecutor(4) as pool:
+        for found, alone in zip(pool.map(answer, prompts), expected, strict=True):
+            torch.testing.assert_close(found, alone, atol=1e-4, rtol=1e-3)
