@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +14,7 @@ from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, ModelOptio
 from napari_sam2refiner.errors import ReadError
 
 if TYPE_CHECKING:
-    from napari_sam2refiner.datasets import Field
+    from napari_sam2refiner.datasets import DataSet, Field, Split
     from napari_sam2refiner.evaluation.protocols import FieldScore, Protocol
     from napari_sam2refiner.evaluation.report import SetScore
     from napari_sam2refiner.sessions.base import PlaneSession
@@ -59,9 +59,9 @@ def evaluate(
 
     for path in (json_file, markdown_file):
         check_place(path)
-    folders = _sets(data, names, split)
+    sets = _sets(data, names, split)
     protocol = Protocol(tuple(sorted(set(clicks))), boxes, rival, refine, objects)
-    scores = _measure(_open(model, refiner, device), folders, split, protocol, fields)
+    scores = _measure(_open(model, refiner, device), sets, split, protocol, fields)
     out.print(_table(scores))
     about = {"model": model, "refiner": refiner, "refine": refine, "split": split, "objects": objects, "fields": fields}
     if json_file is not None:
@@ -73,19 +73,19 @@ def evaluate(
             out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _sets(data: list[Path], names: list[str], split: str) -> list[Path]:
-    """Return the folders of the sets meant that have this split."""
-    from napari_sam2refiner.datasets import set_folders
+def _sets(data: list[Path], names: list[str], split: Split) -> list[DataSet]:
+    """Return the sets meant that have this split."""
+    from napari_sam2refiner.datasets import find_sets
 
-    folders = [f for f in set_folders(data) if (f / split).is_dir()]
-    known = [f.name for f in folders]
+    there = [one for one in find_sets(data) if split in one.splits]
+    known = [one.name for one in there]
     unknown = [n for n in names if n not in known]
-    if unknown or not folders:
+    if unknown or not there:
         what = f"no set {unknown[0]!r}" if unknown else "no set"
         remedy = " or ".join(known) or "another folder"
         msg = f"{', '.join(map(str, data))} holds {what} with a split {split!r}; choose {remedy}."
         raise ReadError(msg)
-    return [f for f in folders if not names or f.name in names]
+    return [one for one in there if not names or one.name in names]
 
 
 def _open(model: str, refiner: str | None, device: str) -> PlaneSession:
@@ -98,28 +98,37 @@ def _open(model: str, refiner: str | None, device: str) -> PlaneSession:
 
 
 def _measure(
-    session: PlaneSession, folders: list[Path], split: Literal["train", "val"], protocol: Protocol, most: int | None
+    session: PlaneSession, sets: list[DataSet], split: Split, protocol: Protocol, most: int | None
 ) -> list[SetScore]:
     """Measure set after set, and show how far it is."""
-    from napari_sam2refiner.datasets import read_set
     from napari_sam2refiner.evaluation.protocols import evaluate_field
     from napari_sam2refiner.evaluation.report import summarise
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     scores = []
     with Progress(*columns, console=err) as progress:
-        for folder in folders:
-            items = _spread(read_set(folder, split), most)
+        for one in sets:
+            items = _Spread(one.read(split), most)
             measured: Iterable[FieldScore] = (evaluate_field(session, item, protocol) for item in items)
-            scores.append(summarise(folder.name, list(progress.track(measured, len(items), description=folder.name))))
+            scores.append(summarise(one.name, list(progress.track(measured, len(items), description=one.name))))
     return scores
 
 
-def _spread(items: list[Field], most: int | None) -> list[Field]:
-    """Return some items at equal distances, or all."""
-    if most is None or most >= len(items):
-        return items
-    return [items[i * len(items) // most] for i in range(most)]
+class _Spread:
+    """Fields with objects at equal distances, or all; read one by one."""
+
+    def __init__(self, fields: Sequence[Field], most: int | None) -> None:
+        self._fields = fields
+        self._count = len(fields) if most is None else min(most, len(fields))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Field]:
+        for i in range(self._count):
+            field = self._fields[i * len(self._fields) // self._count]
+            if field.labels.any():
+                yield field
 
 
 def _table(scores: list[SetScore]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class SetMixture:
 
     Parameters
     ----------
-    sets : dict of str to list of Field
+    sets : mapping of str to sequence of Field
         Fields by the name of their set.
     shares : dict of str to float
         Sets that it does not name get 0.05.
@@ -60,7 +61,7 @@ class SetMixture:
         If no set has a share.
     """
 
-    def __init__(self, sets: dict[str, list[Field]], shares: dict[str, float]) -> None:
+    def __init__(self, sets: Mapping[str, Sequence[Field]], shares: Mapping[str, float]) -> None:
         self.sets = sets
         own = np.array([shares.get(name, 0.05) for name in sets])
         if not own.sum() > 0:
@@ -72,9 +73,14 @@ class SetMixture:
         return ", ".join(self.sets)
 
     def draw(self, rng: np.random.Generator) -> Field:
-        """Return a field."""
-        fields = list(self.sets.values())[rng.choice(len(self.shares), p=self.shares)]
-        return fields[rng.integers(len(fields))]
+        """Return a field that has objects; raise `ReadError` if none is found."""
+        for _ in range(MOST_TRIES):
+            fields = list(self.sets.values())[rng.choice(len(self.shares), p=self.shares)]
+            field = fields[int(rng.integers(len(fields)))]
+            if field.labels.any():
+                return field
+        msg = f"{MOST_TRIES} fields of {self} held no object; give sets with annotations."
+        raise ReadError(msg)
 
 
 class CropDataset(Dataset[Crop]):
@@ -82,7 +88,7 @@ class CropDataset(Dataset[Crop]):
 
     Parameters
     ----------
-    sets : dict of str to list of Field
+    sets : mapping of str to sequence of Field
         Fields by the name of their set.
     config : BaseTrainingConfig
         Its `weights` are the shares of the sets.
@@ -90,7 +96,7 @@ class CropDataset(Dataset[Crop]):
         Added to the number, so that other runs over the same fields see other crops.
     """
 
-    def __init__(self, sets: dict[str, list[Field]], config: BaseTrainingConfig, first: int = 0) -> None:
+    def __init__(self, sets: Mapping[str, Sequence[Field]], config: BaseTrainingConfig, first: int = 0) -> None:
         self.mixture = SetMixture(sets, config.weights)
         self.config = config
         self.first = first

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam2refiner.datasets import Field, read_set, set_folders, set_meta
+from napari_sam2refiner.datasets import Field, find_sets
 from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.planes.intensity import limits
 from napari_sam2refiner.training.scenes import scene
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def training_fields(paths: list[Path], *, scenes: int, seed: int) -> dict[str, list[Field]]:
+SCENES = "scenes"  # what synthetic scenes are called among the sets
+
+
+def training_fields(paths: list[Path], *, scenes: int, seed: int) -> dict[str, Sequence[Field]]:
     """Return the training fields of every set that may train, by the set's name, and synthetic scenes.
 
     Parameters
@@ -34,25 +37,27 @@ def training_fields(paths: list[Path], *, scenes: int, seed: int) -> dict[str, l
         If a set cannot be read, is named itself but only for measuring, or has the name of another, or if there is
         nothing to train on.
     """
-    sets: dict[str, list[Field]] = {}
-    for folder in set_folders(paths):
-        if folder in paths or (set_meta(folder).get("use") == "train" and (folder / "train").exists()):
-            if folder.name in sets or folder.name == "scenes":
-                msg = f"{folder} has the name of another set; rename one, for shares and figures go by name."
+    sets: dict[str, Sequence[Field]] = {}
+    for one in find_sets(paths):
+        if not one.may_train and one.folder in paths:
+            msg = f"{one.folder} is for measuring only; train on sets that may train, with use = 'train'."
+            raise ReadError(msg)
+        if one.may_train and "train" in one.splits:
+            if one.name in (*sets, SCENES):
+                msg = f"{one.folder} has the name of another set; rename one, for shares and figures go by name."
                 raise ReadError(msg)
-            sets[folder.name] = read_set(folder, "train", for_training=True)
+            sets[one.name] = one.read("train")
     if scenes:
-        sets["scenes"] = [scene_field(seed * 1_000_000 + i) for i in range(scenes)]
+        sets[SCENES] = [scene_field(seed * 1_000_000 + i) for i in range(scenes)]
     if not sets:
         msg = f"{', '.join(map(str, paths))} holds no set with use = 'train'; give one that does, or draw scenes."
         raise ReadError(msg)
     return sets
 
 
-def held_out_fields(paths: list[Path], sets: Mapping[str, object]) -> dict[str, list[Field]]:
+def held_out_fields(paths: list[Path], sets: Mapping[str, object]) -> dict[str, Sequence[Field]]:
     """Return the `val` fields of those sets that are trained on; raise `ReadError` if one cannot be read."""
-    folders = [f for f in set_folders(paths) if f.name in sets and (f / "val").exists()]
-    return {folder.name: read_set(folder, "val") for folder in folders}
+    return {one.name: one.read("val") for one in find_sets(paths) if one.name in sets and "val" in one.splits}
 
 
 def scene_field(seed: int, side: int = 320) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ class ViewDataset(Dataset[View]):
 
     Parameters
     ----------
-    sets : dict of str to list of Field
+    sets : mapping of str to sequence of Field
         Fields by the name of their set.
     config : RefinerTrainingConfig
         Its `weights` are the shares of the sets.
@@ -59,7 +60,7 @@ class ViewDataset(Dataset[View]):
     """
 
     def __init__(
-        self, sets: dict[str, list[Field]], config: RefinerTrainingConfig, spec: InputSpec, first: int = 0
+        self, sets: Mapping[str, Sequence[Field]], config: RefinerTrainingConfig, spec: InputSpec, first: int = 0
     ) -> None:
         self.mixture = SetMixture(sets, config.weights)
         self.config = config

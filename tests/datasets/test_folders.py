@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from annotated import discs, write_field, write_set
 
-from napari_sam2refiner.datasets import read_set, set_folders
+from napari_sam2refiner.datasets import Field, Split, find_sets
 from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.planes.intensity import limits
 
 
-def failure(folder: Path, **options: bool) -> str:
+def read(folder: Path, split: Split = "train") -> Sequence[Field]:
+    (one,) = find_sets([folder])
+    return one.read(split)
+
+
+def failure(folder: Path, split: Split = "train") -> str:
     with pytest.raises(ReadError) as caught:
-        read_set(folder, "train", **options)
+        read(folder, split)
     message = str(caught.value)
     assert message.endswith(".")
     assert "\n" not in message
@@ -21,7 +27,7 @@ def failure(folder: Path, **options: bool) -> str:
 
 
 def test_an_image_set_is_read_in_order_of_name(tmp_path: Path) -> None:
-    fields = read_set(write_set(tmp_path / "nuclei"), "train", for_training=True)
+    fields = read(write_set(tmp_path / "nuclei"))
     image, labels = discs()
     assert [f.name for f in fields] == ["nuclei/field_0.png", "nuclei/field_1.png"]
     np.testing.assert_array_equal(fields[0].image, image)
@@ -35,7 +41,7 @@ def test_sixteen_bits_and_colour(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "s", fields=0)
     write_field(folder / "val", "a.png", image.astype(np.uint16) * 200, labels)
     write_field(folder / "val", "b.png", np.stack([image] * 3, -1), labels)
-    deep, colour = read_set(folder, "val")
+    deep, colour = read(folder, "val")
     assert deep.image.dtype == np.uint16
     assert deep.image.max() > 255
     assert colour.image.shape == (60, 90, 3)
@@ -46,22 +52,24 @@ def test_frames_without_truth_or_objects_are_left_out(tmp_path: Path) -> None:
     image, labels = discs()
     for frame, truth in enumerate((labels, None, np.zeros_like(labels), labels)):
         write_field(folder / "train", f"01/{frame:04}.png", image, truth)
-    assert [f.name for f in read_set(folder, "train")] == ["lapse/01/0000.png", "lapse/01/0003.png"]
+    assert [f.name for f in read(folder)] == ["lapse/01/0000.png", "lapse/01/0003.png"]
 
 
 def test_sets_are_found_in_a_folder_and_by_themselves(tmp_path: Path) -> None:
-    second, first = write_set(tmp_path / "sets" / "b"), write_set(tmp_path / "sets" / "a")
+    second, first = write_set(tmp_path / "sets" / "b", use="eval"), write_set(tmp_path / "sets" / "a")
     (tmp_path / "sets" / "notes").mkdir()
-    assert set_folders([tmp_path / "sets"]) == [first, second]
-    assert set_folders([second]) == [second]
+    sets = find_sets([tmp_path / "sets"])
+    assert [(one.name, one.folder, one.may_train) for one in sets] == [("a", first, True), ("b", second, False)]
+    assert [one.folder for one in find_sets([second])] == [second]
     with pytest.raises(ReadError, match="notes holds no data set"):
-        set_folders([tmp_path / "sets" / "notes"])
+        find_sets([tmp_path / "sets" / "notes"])
 
 
-def test_a_set_for_measuring_is_refused_for_training(tmp_path: Path) -> None:
-    folder = write_set(tmp_path / "s", use="eval")
-    assert "for measuring only (use = 'eval')" in failure(folder, for_training=True)
-    assert len(read_set(folder, "train")) == 2
+def test_transparency_is_left_out(tmp_path: Path) -> None:
+    image, labels = discs()
+    folder = write_set(tmp_path / "s", fields=0)
+    write_field(folder / "train", "a.png", np.stack([image] * 4, -1), labels)
+    assert read(folder)[0].image.shape == (60, 90, 3)
 
 
 def test_labels_of_another_size(tmp_path: Path) -> None:
@@ -72,7 +80,11 @@ def test_labels_of_another_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "meta.json cannot be read"), ("{", "meta.json cannot be read"), ("[]", "meta.json holds a list")],
+    [
+        (None, "holds no data set: neither meta.json"),
+        ("{", "meta.json cannot be read"),
+        ("[]", "meta.json holds a list"),
+    ],
 )
 def test_missing_or_broken_meta(tmp_path: Path, content: str | None, message: str) -> None:
     folder = write_set(tmp_path / "s")
@@ -92,5 +104,8 @@ def test_broken_or_unusable_image(tmp_path: Path) -> None:
     assert "more than one pixel" in message
 
 
-def test_a_set_without_images(tmp_path: Path) -> None:
-    assert "holds no annotated .png images" in failure(write_set(tmp_path / "s", fields=0))
+def test_a_split_without_images_or_none_at_all(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "s", fields=0, splits=("train",))
+    (folder / "train" / "images").mkdir(parents=True)
+    assert "holds no annotated images" in failure(folder)
+    assert "has no split 'val'; choose train" in failure(folder, "val")
