@@ -18,6 +18,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END, PADDING = 1, 0, 2, 3, -1
+SPOT_RADIUS = 1.5  # stride-4 pixels, of a point drawn as a map
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,16 @@ class Decoded(NamedTuple):
 def pick(values: Tensor, index: Tensor) -> Tensor:
     """Return values[n, index[n]] for each n: (N, M, ...) and (N,) to (N, ...)."""
     return values[torch.arange(len(index), device=index.device), index]
+
+
+def spots(prompts: PromptBatch, weights: Tensor, height: int, width: int) -> Tensor:
+    """Gaussian spots (N, h, w) at the prompts' points, summed by weights (N, P); drawn in stride-4 pixels."""
+    places = (prompts.coords + 0.5) / 4.0 - 0.5
+    axes = (torch.arange(n, device=places.device, dtype=torch.float32) for n in (width, height))
+    x, y = (
+        ((places[..., i, None] - axis).square() / (-2 * SPOT_RADIUS**2)).exp() for i, axis in enumerate(axes)
+    )  # (N, P, w) and (N, P, h)
+    return torch.einsum("nph,npw,np->nhw", y, x, weights.float())
 
 
 def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:

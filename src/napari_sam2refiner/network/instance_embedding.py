@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, POSITIVE, PromptBatch, start_at_zero
+from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, POSITIVE, PromptBatch, spots, start_at_zero
 
 POSITION_UNIT = 4.0  # stride-4 pixels in one unit of embedding space
 ABSENT = -30.0  # logit of an anchor that is not there
@@ -196,8 +196,8 @@ class PromptFusion(nn.Module):
                 previous.clamp(-12, 12) / 4,
                 previous.tanh(),
                 prompts.has_mask[:, None, None].expand_as(guess).float(),
-                _discs(prompts, POSITIVE, height, width),
-                _discs(prompts, NEGATIVE, height, width),
+                spots(prompts, prompts.labels == POSITIVE, height, width).clamp(max=1.0),
+                spots(prompts, prompts.labels == NEGATIVE, height, width).clamp(max=1.0),
                 (-distance_outside(prompts, height, width)).exp(),
             ],
             1,
@@ -251,13 +251,3 @@ def _box_middle(prompts: PromptBatch, height: int, width: int) -> Tensor:
     x = ((columns - middle[:, 0, None, None]) / spread[:, 0, None, None]).square()
     y = ((rows - middle[:, 1, None, None]) / spread[:, 1, None, None]).square()
     return (-0.5 * (x + y)).exp() * has_box[:, None, None]
-
-
-def _discs(prompts: PromptBatch, label: int, height: int, width: int, radius: float = 1.5) -> Tensor:
-    """Gaussian spots (N, h, w) at the points of this label."""
-    places = (prompts.coords + 0.5) / 4.0 - 0.5
-    rows, columns = _axes(height, width, places)
-    x = (columns[None, None, 0] - places[..., 0, None]).square()  # (N, P, w)
-    y = (rows[None, None, :, 0] - places[..., 1, None]).square()  # (N, P, h)
-    x, y = (-x / (2 * radius**2)).exp(), (-y / (2 * radius**2)).exp()
-    return torch.einsum("nph,npw,np->nhw", y, x, (prompts.labels == label).float()).clamp(max=1.0)

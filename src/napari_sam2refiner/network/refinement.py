@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, start_at_zero
+from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, spots, start_at_zero
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
@@ -27,7 +27,6 @@ APRON = 3  # stride-4 pixels around a tile that its inner pixels see
 BAND = 2.0  # logits nearer to zero than this are uncertain
 MOST_TILES = 256  # of one object
 TILES_AT_ONCE = 512  # bounds memory
-CLICK_RADIUS = 1.5  # stride-4 pixels
 
 
 class Tiles(NamedTuple):
@@ -353,11 +352,8 @@ def twice(maps: Tensor) -> Tensor:
 
 def signed_clicks(prompts: PromptBatch, size: int) -> Tensor:
     """Spots (N, h, h) at the points: plus one at positive ones, minus one at negative ones."""
-    places = (prompts.coords + 0.5) / 4.0 - 0.5
     sign = (prompts.labels == POSITIVE).float() - (prompts.labels == NEGATIVE).float()
-    axis = torch.arange(size, device=places.device, dtype=torch.float32)
-    x, y = ((places[..., i, None] - axis).square() / (-2 * CLICK_RADIUS**2) for i in range(2))  # (N, P, h)
-    return torch.einsum("nph,npw,np->nhw", y.exp(), x.exp(), sign).clamp(-1.0, 1.0)
+    return spots(prompts, sign, size, size).clamp(-1.0, 1.0)
 
 
 def _enlarge(maps: Tensor, size: torch.Size) -> Tensor:

@@ -195,7 +195,10 @@ class Scene:
         if not quadrants:
             return None
         device = self.batch.pixels.device
-        parts = [views[b].frame.quadrants(views[b].image.to(device), (place,)) for b, place in quadrants]
+        places = [[place for of, place in quadrants if of == b] for b in range(len(views))]  # in their order
+        parts = [
+            v.frame.quadrants(v.image.to(device), wanted) for v, wanted in zip(views, places, strict=True) if wanted
+        ]
         image, place = torch.tensor(quadrants, device=device).unbind(1)
         local: Features = self.model.encode_local(torch.cat(parts))
         return self.model.localize(self.features, local, image, place)
