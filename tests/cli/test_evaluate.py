@@ -48,25 +48,26 @@ def test_measures_every_set_into_a_table_and_files(tmp_path: Path, data: Path, m
     choice = ["--objects", 2, "--fields", 2, "--clicks", 2, "--clicks", 1]
     result = run("--data", data, "--model", model, "--device", "cpu", *choice, *files)
     assert result.exit_code == 0, result.output
-    header, discs, more, mean, *_ = result.stdout.splitlines()
-    names = ["set", "fields", "objects", "otsu", "best candidate", "1 click", "2 clicks", "box", "noisy box"]
-    assert header.split() == " ".join(names).split()
-    assert discs.split()[:3] == ["discs", "2", "4"]
-    assert more.split()[:3] == ["more", "1", "2"]
-    assert mean.split()[0] == "mean"
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert " ".join(lines[0]) == "set fields objects by best candidate 1 click 2 clicks box noisy box"
+    assert ["discs", "2", "4", "base"] in [line[:4] for line in lines]
+    assert ["more", "1", "2", "base"] in [line[:4] for line in lines]
+    assert ["more", "1", "2", "Otsu"] in [line[:4] for line in lines]
+    assert ["mean", "of", "2", "sets", "base"] in [line[:5] for line in lines]
     content = json.loads((tmp_path / "m.json").read_text())
     assert content["about"]["model"] == str(model)
+    assert content["about"]["refined"] is False  # there is none
     assert [s["name"] for s in content["sets"]] == ["discs", "more"]
-    assert content["sets"][0]["cells"]["otsu"]["mean"] > 0.8
-    assert (tmp_path / "m.md").read_text().startswith("| set | images | objects | otsu | best candidate | 1 click |")
+    assert content["sets"][0]["cells"]["otsu"]["1 click"]["mean"] > 0.8
+    assert (tmp_path / "m.md").read_text().startswith("| set | images | objects | by | best candidate | 1 click |")
 
 
-def test_one_set_without_rival_and_boxes(data: Path, model: Path) -> None:
-    arguments = ["--set", "more", "--no-rival", "--no-boxes", "--clicks", 1, "--objects", 1, "--no-refine"]
+def test_one_set_with_random_points_without_rival(data: Path, model: Path) -> None:
+    arguments = ["--set", "more", "--no-rival", "--protocol", "random-points", "--clicks", 2, "--objects", 1]
     result = run("--data", data, "--model", model, *arguments)
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == 2
-    assert "otsu" not in result.stdout
+    assert result.stdout.splitlines()[0].split()[-3:] == ["2", "random", "points"]
 
 
 def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, data: Path, model: Path) -> None:

@@ -27,6 +27,7 @@ class KnowingSession:
     def __init__(self, labels: npt.NDArray[np.int32], *, answers: bool = True, half_first: bool = False) -> None:
         self.labels, self.answers, self.half_first = labels, answers, half_first
         self.asked: list[Sequence[Prompts]] = []
+        self.refined: list[bool] = []
         self.given: list[list[Prediction | None]] = []
 
     @property
@@ -38,13 +39,14 @@ class KnowingSession:
         assert image.shape[:2] == self.shape
         return self
 
-    def predict(self, prompts: Prompts, *, previous: Prediction | None = None, **_: Any) -> Prediction:
+    def predict(self, prompts: Prompts, *, refine: bool, previous: Prediction | None = None) -> Prediction:
         prompts.check(self.shape)
         if len(prompts.boxes):
             y0, x0, y1, x1 = prompts.boxes[0]
             y, x = round((y0 + y1) / 2), round((x0 + x1) / 2)
         else:
             y, x = map(round, prompts.points[0])
+        self.refined.append(refine)
         truth = (self.labels == self.labels[y, x]) & self.answers
         shown = truth.copy()
         if self.half_first and previous is None and not len(prompts.boxes):
@@ -70,18 +72,19 @@ def field() -> Field:
 def test_who_knows_the_truth_scores_one() -> None:
     session = KnowingSession(field().labels)
     score = evaluate_field(session, field(), Protocol())
-    columns = ["otsu", "best candidate", "1 click", "3 clicks", "5 clicks", "box", "noisy box"]
-    assert list(score.ious) == list(score.boundary_ious) == columns
-    for column in columns[1:]:
-        assert score.ious[column] == score.boundary_ious[column] == [1.0, 1.0, 1.0]
+    columns = ["best candidate", "1 click", "3 clicks", "5 clicks", "box", "noisy box"]
+    assert {who: list(of) for who, of in score.ious.items()} == {"base": columns, "otsu": ["1 click"]}
+    for column in columns:
+        assert score.ious["base"][column] == score.boundary_ious["base"][column] == [1.0, 1.0, 1.0]
     assert [len(prompts) for prompts in session.asked[:5]] == [3, 0, 0, 0, 0]  # nothing to correct
 
 
 def test_who_answers_nothing_scores_zero() -> None:
     session = KnowingSession(field().labels, answers=False)
     score = evaluate_field(session, field(), Protocol(clicks=(1, 3), rival=False))
-    assert list(score.ious) == ["best candidate", "1 click", "3 clicks", "box", "noisy box"]
-    assert all(value == 0.0 for values in score.ious.values() for value in values)
+    assert list(score.ious) == ["base"]
+    assert list(score.ious["base"]) == ["best candidate", "1 click", "3 clicks", "box", "noisy box"]
+    assert all(value == 0.0 for values in score.ious["base"].values() for value in values)
     assert [len(p.points) for p in session.asked[2]] == [3, 3, 3]
     assert all(p.labels.all() for p in session.asked[2])
 
@@ -89,8 +92,8 @@ def test_who_answers_nothing_scores_zero() -> None:
 def test_corrections_build_on_the_answer_before() -> None:
     session = KnowingSession(field().labels, half_first=True)
     score = evaluate_field(session, field(), Protocol(clicks=(1, 2), boxes=False, rival=False))
-    assert all(0.3 < value < 0.8 for value in score.ious["1 click"])
-    assert score.ious["2 clicks"] == score.ious["best candidate"] == [1.0, 1.0, 1.0]
+    assert all(0.3 < value < 0.8 for value in score.ious["base"]["1 click"])
+    assert score.ious["base"]["2 clicks"] == score.ious["base"]["best candidate"] == [1.0, 1.0, 1.0]
     assert session.given[0] == [None, None, None]
     assert all(answer is not None for answer in session.given[1])
 
@@ -111,3 +114,21 @@ def test_a_choice_of_objects_is_always_the_same() -> None:
 
     assert len(asked()) == 2
     assert asked() == asked()
+
+
+def test_random_points_are_given_at_once() -> None:
+    session = KnowingSession(field().labels)
+    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, random_points=(1, 5)))
+    assert score.ious == {"base": {"1 random point": [1.0] * 3, "5 random points": [1.0] * 3}}
+    assert [[len(p.points) for p in prompts] for prompts in session.asked] == [[1, 1, 1], [5, 5, 5]]
+    for prompts in session.asked[1]:
+        assert len({session.labels[y, x] for y, x in prompts.points.astype(int)}) == 1
+
+
+def test_base_and_refiner_are_asked_the_same() -> None:
+    session = KnowingSession(field().labels, half_first=True)
+    score = evaluate_field(session, field(), Protocol(clicks=(1,), random_points=(2,), rival=False, refined=True))
+    assert score.ious["refined"] == score.ious["base"]
+    assert session.refined == [False] * 12 + [True] * 12
+    asked = [[(p.points.tolist(), p.boxes.tolist()) for p in prompts] for prompts in session.asked]
+    assert asked[:4] == asked[4:]

@@ -18,40 +18,70 @@ from napari_sam2refiner.evaluation.report import (
 )
 
 
+def scored(name: str, base: list[float], refined: list[float] | None = None) -> FieldScore:
+    """A field whose boundary IoU is half of its IoU."""
+    ious = {"base": {"1 click": base}} | ({} if refined is None else {"refined": {"1 click": refined}})
+    return FieldScore(name, ious, {w: {c: [v / 2 for v in vs] for c, vs in of.items()} for w, of in ious.items()})
+
+
 def scores() -> SetScore:
-    crowded = FieldScore("a", {"1 click": [0.2, 0.4, 0.6, 0.8]}, {"1 click": [0.1] * 4})
-    lonely = FieldScore("b", {"1 click": [1.0]}, {"1 click": [0.5]})
-    return summarise("cells", [crowded, lonely])
+    return summarise("cells", [scored("a", [0.2, 0.4, 0.6, 0.8]), scored("b", [1.0])])
 
 
 def test_averages_are_over_objects_first_then_over_images() -> None:
     found = scores()
     assert (found.name, found.images, found.objects) == ("cells", 2, 5)
-    cell = found.cells["1 click"]
+    cell = found.cells["base"]["1 click"]
     assert cell.mean == pytest.approx(0.75)
-    assert cell.boundary == pytest.approx(0.3)
+    assert cell.boundary == pytest.approx(0.375)
     assert 0.5 <= cell.low <= 0.75 <= cell.high <= 1.0
+    assert cell.harm is None
+
+
+def test_harm_is_what_falls_below_the_base() -> None:
+    fields = [scored("a", [0.5] * 4, [0.4, 0.485, 0.9, 0.47]), scored("b", [0.5], [0.5])]
+    found = summarise("cells", fields).cells["refined"]["1 click"]
+    assert found.mean == pytest.approx((0.56375 + 0.5) / 2)
+    assert found.harm is not None
+    assert found.harm.share == pytest.approx(0.25)
+    assert found.harm.loss == pytest.approx(0.065)
+    unharmed = summarise("cells", [scored("a", [0.5], [0.6])]).cells["refined"]["1 click"].harm
+    assert unharmed is not None
+    assert (unharmed.share, unharmed.loss) == (0.0, 0.0)
 
 
 def test_the_mean_of_sets_counts_each_once() -> None:
-    other = summarise("one", [FieldScore("c", {"1 click": [0.25]}, {"1 click": [0.2]})])
-    assert mean_of_sets([scores(), other]) == {"1 click": pytest.approx(0.5)}
+    other = summarise("one", [scored("c", [0.25])])
+    assert mean_of_sets([scores(), other]) == {"base": {"1 click": pytest.approx(0.5)}}
 
 
 def test_markdown() -> None:
-    lines = markdown([scores()]).splitlines()
-    assert lines[0] == "| set | images | objects | 1 click |"
-    assert lines[1] == "|---|---|---|---|"
-    assert lines[2].startswith("| cells | 2 | 5 | 0.750 (0.")
-    assert len(lines) == 3
-    assert markdown([scores(), scores()]).splitlines()[-1] == "| mean of 2 sets | | | 0.750 |"
+    refined = summarise("cells", [scored("a", [0.5, 0.5], [0.6, 0.4])])
+    lines = markdown([refined]).splitlines()
+    assert lines[0] == "| set | images | objects | by | 1 click |"
+    assert lines[1] == "|---|---|---|---|---|"
+    assert lines[2].startswith("| cells | 1 | 2 | base | 0.500 (0.")
+    assert lines[3].startswith("| cells | 1 | 2 | refined | 0.500 (0.")
+    assert lines[3].endswith(", 50.0% harmed |")
+    assert len(lines) == 4
+    assert markdown([scores(), scores()]).splitlines()[-1] == "| mean of 2 sets |  |  | base | 0.750 |"
+
+
+def test_who_was_not_asked_has_no_text() -> None:
+    both = FieldScore(
+        "a", {"base": {"box": [0.5]}, "otsu": {"1 click": [0.4]}}, {"base": {"box": [0.5]}, "otsu": {"1 click": [0.4]}}
+    )
+    lines = markdown([summarise("cells", [both])]).splitlines()
+    assert lines[0] == "| set | images | objects | by | box | 1 click |"
+    assert lines[2] == "| cells | 1 | 1 | base | 0.500 |  |"
+    assert lines[3].startswith("| cells | 1 | 1 | Otsu + watershed |  | 0.400 (")
 
 
 def test_json_holds_all_measures(tmp_path: Path) -> None:
     save_json(tmp_path / "m.json", [scores()], {"model": "micro"})
     content = json.loads((tmp_path / "m.json").read_text())
     assert content["about"] == {"model": "micro"}
-    assert content["sets"][0]["cells"]["1 click"]["mean"] == pytest.approx(0.75)
+    assert content["sets"][0]["cells"]["base"]["1 click"]["mean"] == pytest.approx(0.75)
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,15 @@ from rich.table import Table
 
 from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, ModelOption, RefinerOption, err, out
 from napari_sam2refiner.errors import ReadError
+
+
+class Asked(StrEnum):
+    """What the simulated user does."""
+
+    CLICKS = "clicks"
+    BOX = "box"
+    RANDOM_POINTS = "random-points"
+
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets import DataSet, Field, Split
@@ -34,12 +44,14 @@ def evaluate(
     fields: Annotated[
         int | None, typer.Option("--fields", min=1, help="Fields of a set at most, spread over all of it.")
     ] = None,
+    protocols: Annotated[
+        list[Asked], typer.Option("--protocol", help="What is asked; may be repeated. Clicks and boxes if left out.")
+    ] = [Asked.CLICKS, Asked.BOX],  # noqa: B006
     clicks: Annotated[
-        list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks; may be repeated.")
+        list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks or points; repeatable.")
     ] = [1, 3, 5],  # noqa: B006
-    boxes: Annotated[bool, typer.Option(help="Whether boxes are asked too, tight and drawn in a hurry.")] = True,
     rival: Annotated[bool, typer.Option(help="Whether Otsu's threshold and a watershed answer the click too.")] = True,
-    refine: Annotated[bool, typer.Option(help="Whether the refiner works on the base's masks.")] = True,
+    refine: Annotated[bool, typer.Option(help="Whether the refiner, if trained, is asked beside the base.")] = True,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Where all measures go, with their intervals.")
     ] = None,
@@ -60,10 +72,26 @@ def evaluate(
     for path in (json_file, markdown_file):
         check_place(path)
     sets = _sets(data, names, split)
-    protocol = Protocol(tuple(sorted(set(clicks))), boxes, rival, refine, objects)
-    scores = _measure(_open(model, refiner, device), sets, split, protocol, fields)
+    session, is_trained = _open(model, refiner, device)
+    numbers = tuple(sorted(set(clicks)))
+    protocol = Protocol(
+        clicks=numbers if Asked.CLICKS in protocols else (),
+        boxes=Asked.BOX in protocols,
+        random_points=numbers if Asked.RANDOM_POINTS in protocols else (),
+        rival=rival,
+        refined=refine and is_trained,
+        objects=objects,
+    )
+    scores = _measure(session, sets, split, protocol, fields)
     out.print(_table(scores))
-    about = {"model": model, "refiner": refiner, "refine": refine, "split": split, "objects": objects, "fields": fields}
+    about = {
+        "model": model,
+        "refiner": refiner,
+        "refined": protocol.refined,
+        "split": split,
+        "objects": objects,
+        "fields": fields,
+    }
     if json_file is not None:
         save_json(json_file, scores, about)
     if markdown_file is not None:
@@ -88,13 +116,14 @@ def _sets(data: list[Path], names: list[str], split: Split) -> list[DataSet]:
     return [one for one in there if not names or one.name in names]
 
 
-def _open(model: str, refiner: str | None, device: str) -> PlaneSession:
-    """Load a model into a session."""
+def _open(model: str, refiner: str | None, device: str) -> tuple[PlaneSession, bool]:
+    """Load a model into a session; whether its refiner is trained."""
     from napari_sam2refiner.sessions.image import ImageSession
     from napari_sam2refiner.weights import load_model
 
     with DownloadBar(model) as bar:
-        return ImageSession(load_model(model, refiner, device=device, progress=bar))
+        loaded = load_model(model, refiner, device=device, progress=bar)
+    return ImageSession(loaded), not loaded.is_untrained
 
 
 def _measure(
@@ -132,17 +161,14 @@ class _Spread:
 
 
 def _table(scores: list[SetScore]) -> Table:
-    """The means, best seen at once; intervals and boundaries are in the files."""
-    from napari_sam2refiner.evaluation.report import mean_of_sets
+    """The means, best seen at once; boundaries are in the files."""
+    from napari_sam2refiner.evaluation.report import columns_of, rows
 
+    columns = columns_of(scores)
     table = Table(box=None, pad_edge=False)
-    table.add_column("set", no_wrap=True, min_width=max(len(item.name) for item in scores))
-    for header in ("fields", "objects", *scores[0].cells):
-        table.add_column(header, justify="right", min_width=5)
-    for item in scores:
-        table.add_row(
-            item.name, str(item.images), str(item.objects), *(f"{cell.mean:.3f}" for cell in item.cells.values())
-        )
-    if len(scores) > 1:
-        table.add_row("mean", "", "", *(f"{value:.3f}" for value in mean_of_sets(scores).values()))
+    for header in ("set", "fields", "objects", "by", *columns):
+        is_number = header in (*columns, "fields", "objects")
+        table.add_column(header, justify="right" if is_number else "left", no_wrap=not is_number)
+    for *about, texts in rows(scores):
+        table.add_row(*about, *(texts.get(column, "").replace(" (", "\n(").replace(", ", "\n") for column in columns))
     return table

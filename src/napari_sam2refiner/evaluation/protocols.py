@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_sam2refiner.evaluation.rivals import otsu_watershed, part_at
 from napari_sam2refiner.metrics import boundary_iou, iou
 from napari_sam2refiner.prompts import Prompts
-from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, tight_box
+from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, random_points, tight_box
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets import Field
@@ -20,54 +20,61 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 
+BASE, REFINED, OTSU = "base", "refined", "otsu"  # who answers
+BEST = "best candidate"  # of the first click: what a user who cycles through them would take
+
 CHUNK = 32  # objects whose answers, each of the size of the field, are held at once
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is asked.
+    """What is asked, and of whom.
 
     Attributes
     ----------
     clicks : tuple of int
-        Numbers of clicks after which masks are measured.
+        Numbers of clicks after which masks are measured; none asks no clicks.
     boxes : bool
-        Whether tight and noisy boxes are asked too.
+        Whether tight and noisy boxes are asked.
+    random_points : tuple of int
+        Numbers of points, drawn uniformly inside and given at once.
     rival : bool
         Whether Otsu and watershed answer the first click too.
-    refine : bool
-        Whether the refiner takes part.
+    refined : bool
+        Whether the refiner is asked beside the base.
     objects : int or None
         Objects of a field at most, a seeded choice; all when None.
     """
 
     clicks: tuple[int, ...] = (1, 3, 5)
     boxes: bool = True
+    random_points: tuple[int, ...] = ()
     rival: bool = True
-    refine: bool = False
+    refined: bool = False
     objects: int | None = None
 
 
 @dataclass
 class FieldScore:
-    """Measures of one field: for each column, one value for each object.
+    """Measures of one field: by who answered and by column, one value for each object.
 
     Attributes
     ----------
     name : str
-    ious, boundary_ious : dict of str to list of float
-        By column, such as "1 click" or "box".
+    ious, boundary_ious : dict of str to dict of str to list of float
+        By who ("base", "refined", "otsu"), then by column, such as "1 click" or "box".
     """
 
     name: str
-    ious: dict[str, list[float]] = field(default_factory=dict)
-    boundary_ious: dict[str, list[float]] = field(default_factory=dict)
+    ious: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    boundary_ious: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
-    def add(self, column: str, masks: Sequence[Mask], truths: Sequence[Mask]) -> None:
+    def add(self, who: str, column: str, masks: Sequence[Mask], truths: Sequence[Mask]) -> None:
         """Measure one mask for each of some further objects."""
         pairs = list(zip(masks, truths, strict=True))
-        self.ious.setdefault(column, []).extend(iou(mask, truth) for mask, truth in pairs)
-        self.boundary_ious.setdefault(column, []).extend(boundary_iou(mask, truth) for mask, truth in pairs)
+        self.ious.setdefault(who, {}).setdefault(column, []).extend(iou(mask, truth) for mask, truth in pairs)
+        boundaries = self.boundary_ious.setdefault(who, {}).setdefault(column, [])
+        boundaries.extend(boundary_iou(mask, truth) for mask, truth in pairs)
 
 
 def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> FieldScore:
@@ -83,21 +90,29 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
     Returns
     -------
     FieldScore
-        Columns "otsu" (if asked), "1 click", ..., "best candidate" (of the first click), "box", "noisy box".
+        Of "base", "refined" and "otsu" as far as they are asked. Columns "1 click", ..., "best candidate" (of the first
+        click), "box", "noisy box", "3 random points", ...
     """
     session.set_image(item.image)
     score = FieldScore(item.name)
-    parts = otsu_watershed(item.image) if protocol.rival else None
-    rng = np.random.default_rng(0)
+    parts = otsu_watershed(item.image) if protocol.rival and protocol.clicks else None
     ids = _object_ids(item, protocol)
     for start in range(0, len(ids), CHUNK):
         truths = [item.labels == i for i in ids[start : start + CHUNK]]
+        for who in (BASE, REFINED) if protocol.refined else (BASE,):
+            ask = _Asked(session, who, score, truths)
+            if protocol.clicks:
+                ask.clicks(protocol.clicks)
+            rng = np.random.default_rng([0, start])  # the same for base and refiner
+            if protocol.boxes:
+                ask.at_once("box", [Prompts(boxes=[tight_box(t)]) for t in truths])
+                ask.at_once("noisy box", [Prompts(boxes=[noisy_box(t, rng)]) for t in truths])
+            for number in protocol.random_points:
+                points = [Prompts(points=random_points(t, number, rng)) for t in truths]
+                ask.at_once(random_points_column(number), points)
         if parts is not None:
-            points = [deepest_point(truth) for truth in truths]
-            score.add("otsu", [part_at(parts, *point) for point in points if point is not None], truths)
-        _clicks(session, truths, protocol, score)
-        if protocol.boxes:
-            _boxes(session, truths, protocol, rng, score)
+            points_inside = [deepest_point(truth) for truth in truths]
+            score.add(OTSU, clicks_column(1), [part_at(parts, *p) for p in points_inside if p is not None], truths)
     return score
 
 
@@ -110,40 +125,45 @@ def _object_ids(item: Field, protocol: Protocol) -> npt.NDArray[np.int32]:
     return ids
 
 
-def _boxes(
-    session: PlaneSession, truths: Sequence[Mask], protocol: Protocol, rng: np.random.Generator, score: FieldScore
-) -> None:
-    """Draw a box around each object, once as it should be and once in a hurry."""
-    columns = {"box": [tight_box(t) for t in truths], "noisy box": [noisy_box(t, rng) for t in truths]}
-    for column, boxes in columns.items():
-        answers = session.predict_many([Prompts(boxes=[box]) for box in boxes], refine=protocol.refine)
-        score.add(column, [answer.mask for answer in answers], truths)
+@dataclass(frozen=True)
+class _Asked:
+    """A session that is asked, with or without its refiner, for some objects of a field."""
 
+    session: PlaneSession
+    who: str
+    score: FieldScore
+    truths: Sequence[Mask]
 
-def _clicks(session: PlaneSession, truths: Sequence[Mask], protocol: Protocol, score: FieldScore) -> None:
-    """Click, look, correct; objects that are already exact keep their mask."""
-    points: list[list[tuple[float, float]]] = [[] for _ in truths]
-    labels: list[list[int]] = [[] for _ in truths]
-    answers: list[Prediction | None] = [None] * len(truths)
-    for number in range(1, max(protocol.clicks) + 1):
-        asked = []
-        for n, truth in enumerate(truths):
-            answer = answers[n]
-            click = next_click(None if answer is None else answer.mask, truth)
-            if click is not None:
-                points[n].append((click.y, click.x))
-                labels[n].append(int(click.positive))
-                asked.append(n)
-        prompts = [Prompts(points=points[n], labels=labels[n]) for n in asked]
-        told = session.predict_many(prompts, refine=protocol.refine, previous=[answers[n] for n in asked])
-        for n, answer in zip(asked, told, strict=True):
-            answers[n] = answer
-        masks = [a.mask for a in answers if a is not None]
-        if number == 1:
-            best = [_best(a, t) for a, t in zip(answers, truths, strict=True)]
-            score.add("best candidate", best, truths)
-        if number in protocol.clicks:
-            score.add(clicks_column(number), masks, truths)
+    def at_once(self, column: str, prompts: Sequence[Prompts]) -> None:
+        """Give each object all its prompts in one go."""
+        answers = self.session.predict_many(prompts, refine=self.who == REFINED)
+        self.score.add(self.who, column, [answer.mask for answer in answers], self.truths)
+
+    def clicks(self, measured: tuple[int, ...]) -> None:
+        """Click, look, correct; objects that are already exact keep their mask."""
+        points: list[list[tuple[float, float]]] = [[] for _ in self.truths]
+        labels: list[list[int]] = [[] for _ in self.truths]
+        answers: list[Prediction | None] = [None] * len(self.truths)
+        for number in range(1, max(measured) + 1):
+            asked = []
+            for n, truth in enumerate(self.truths):
+                answer = answers[n]
+                click = next_click(None if answer is None else answer.mask, truth)
+                if click is not None:
+                    points[n].append((click.y, click.x))
+                    labels[n].append(int(click.positive))
+                    asked.append(n)
+            prompts = [Prompts(points=points[n], labels=labels[n]) for n in asked]
+            before = [answers[n] for n in asked]
+            told = self.session.predict_many(prompts, refine=self.who == REFINED, previous=before)
+            for n, new in zip(asked, told, strict=True):
+                answers[n] = new
+            if number == 1:
+                best = [_best(a, t) for a, t in zip(answers, self.truths, strict=True)]
+                self.score.add(self.who, BEST, best, self.truths)
+            if number in measured:
+                masks = [a.mask for a in answers if a is not None]
+                self.score.add(self.who, clicks_column(number), masks, self.truths)
 
 
 def clicks_column(number: int) -> str:
@@ -151,7 +171,12 @@ def clicks_column(number: int) -> str:
     return f"{number} click" + ("s" if number > 1 else "")
 
 
+def random_points_column(number: int) -> str:
+    """Return the name of the column for masks of so many points given at once."""
+    return f"{number} random point" + ("s" if number > 1 else "")
+
+
 def _best(answer: Prediction | None, truth: Mask) -> Mask:
-    """The candidate that a user who cycles through them would take."""
+    """The candidate nearest to the truth."""
     assert answer is not None, "every object is asked once"
     return max((c.mask for c in answer.candidates), key=lambda mask: iou(mask, truth), default=answer.mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam2refiner.errors import SaveError
+from napari_sam2refiner.evaluation.protocols import BASE, OTSU, REFINED, clicks_column
 from napari_sam2refiner.metrics import bootstrap_interval
 from napari_sam2refiner.planes.files import written_whole
 
 if TYPE_CHECKING:
     from napari_sam2refiner.evaluation.protocols import FieldScore
+
+HARM = 0.02  # IoU below the base's that counts as harm
+NAMES = {BASE: "base", REFINED: "refined", OTSU: "Otsu + watershed"}
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What a refiner costs where it does worse than its base.
+
+    Attributes
+    ----------
+    share : float
+        Of the objects, over images, whose IoU is lower by more than `HARM`.
+    loss : float
+        Mean IoU that these lose; 0 if there are none.
+    """
+
+    share: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -29,53 +49,85 @@ class Cell:
         Bootstrap 95 % interval over images.
     boundary : float
         The same mean of the boundary IoU.
+    harm : Harm, optional
+        Of a refined answer, against the base.
     """
 
     mean: float
     low: float
     high: float
     boundary: float
+    harm: Harm | None = None
 
 
 @dataclass(frozen=True)
 class SetScore:
-    """All measures of one set."""
+    """All measures of one set, by who answered and by column."""
 
     name: str
     images: int
     objects: int
-    cells: dict[str, Cell]
+    cells: dict[str, dict[str, Cell]]
 
 
 def summarise(name: str, fields: list[FieldScore]) -> SetScore:
     """Average over the objects of an image first, then over images."""
-    cells = {}
-    for column in fields[0].ious:
-        means = [float(np.mean(f.ious[column])) for f in fields]
-        boundary = float(np.mean([np.mean(f.boundary_ious[column]) for f in fields]))
-        cells[column] = Cell(float(np.mean(means)), *bootstrap_interval(means), boundary)
-    objects = sum(len(next(iter(f.ious.values()))) for f in fields)
+    cells: dict[str, dict[str, Cell]] = {}
+    for who, columns in fields[0].ious.items():
+        for column in columns:
+            means = [float(np.mean(f.ious[who][column])) for f in fields]
+            boundary = float(np.mean([np.mean(f.boundary_ious[who][column]) for f in fields]))
+            harm = _harm(fields, column) if who == REFINED else None
+            cells.setdefault(who, {})[column] = Cell(float(np.mean(means)), *bootstrap_interval(means), boundary, harm)
+    objects = sum(len(next(iter(f.ious[BASE].values()))) for f in fields)
     return SetScore(name, len(fields), objects, cells)
 
 
-def mean_of_sets(sets: list[SetScore]) -> dict[str, float]:
-    """Return the mean of each column over sets."""
-    return {column: float(np.mean([s.cells[column].mean for s in sets])) for column in sets[0].cells}
+def _harm(fields: list[FieldScore], column: str) -> Harm:
+    """Compare refined masks with the base's, object by object."""
+    change = [np.subtract(f.ious[REFINED][column], f.ious[BASE][column]) for f in fields]
+    lost = np.concatenate([c[c < -HARM] for c in change])
+    return Harm(float(np.mean([np.mean(c < -HARM) for c in change])), -float(lost.mean()) if lost.size else 0.0)
 
 
-def markdown(sets: list[SetScore]) -> str:
-    """Return the table of mean IoU as Markdown, with the interval of the first click, and the mean over sets."""
-    columns = list(sets[0].cells)
-    lines = ["| set | images | objects | " + " | ".join(columns) + " |", "|---" * (len(columns) + 3) + "|"]
+def columns_of(sets: Sequence[SetScore]) -> list[str]:
+    """Return every column, in the order in which they were measured."""
+    return list(dict.fromkeys(column for cells in sets[0].cells.values() for column in cells))
+
+
+def mean_of_sets(sets: Sequence[SetScore]) -> dict[str, dict[str, float]]:
+    """Return the mean over sets, by who answered and by column."""
+    return {
+        who: {column: float(np.mean([s.cells[who][column].mean for s in sets])) for column in columns}
+        for who, columns in sets[0].cells.items()
+    }
+
+
+def rows(sets: Sequence[SetScore]) -> Iterator[tuple[str, str, str, str, dict[str, str]]]:
+    """Return the rows of the table of mean IoU: set, images, objects, who, and a text for each column.
+
+    The first click has its interval, a refined mask the share of harmed objects.
+    """
     for item in sets:
-        values = []
-        for column, cell in item.cells.items():
-            interval = f" ({cell.low:.3f}-{cell.high:.3f})" if column == "1 click" else ""
-            values.append(f"{cell.mean:.3f}{interval}")
-        lines.append(f"| {item.name} | {item.images} | {item.objects} | " + " | ".join(values) + " |")
+        for who, cells in item.cells.items():
+            yield item.name, str(item.images), str(item.objects), NAMES[who], {c: _text(c, cells[c]) for c in cells}
     if len(sets) > 1:
-        means = " | ".join(f"{value:.3f}" for value in mean_of_sets(sets).values())
-        lines.append(f"| mean of {len(sets)} sets | | | {means} |")
+        for who, means in mean_of_sets(sets).items():
+            yield f"mean of {len(sets)} sets", "", "", NAMES[who], {c: f"{value:.3f}" for c, value in means.items()}
+
+
+def _text(column: str, cell: Cell) -> str:
+    interval = f" ({cell.low:.3f}-{cell.high:.3f})" if column == clicks_column(1) else ""
+    harm = f", {cell.harm.share:.1%} harmed" if cell.harm is not None else ""
+    return f"{cell.mean:.3f}{interval}{harm}"
+
+
+def markdown(sets: Sequence[SetScore]) -> str:
+    """Return the table of mean IoU as Markdown."""
+    columns = columns_of(sets)
+    lines = ["| set | images | objects | by | " + " | ".join(columns) + " |", "|---" * (len(columns) + 4) + "|"]
+    for *about, texts in rows(sets):
+        lines.append("| " + " | ".join([*about, *(texts.get(column, "") for column in columns)]) + " |")
     return "\n".join(lines)
 
 
