@@ -29,17 +29,17 @@ class TrainingConfig(BaseModel):
     objects: int = Field(7, ge=1)
     """Objects taken from a crop at most."""
     weights: dict[str, float] = {
-        "dsb2018": 0.33,
+        "dsb2018": 0.42,
         "pfc_neurons": 0.13,
-        "bbbc010_worms": 0.07,
-        "usiigaci_t98g": 0.09,
+        "bbbc010_worms": 0.06,
+        "usiigaci_t98g": 0.08,
         "em_fibsem_medulla_neurites": 0.09,
-        "plantseg": 0.06,
+        "plantseg": 0.05,
         "qcanet_mouse_embryo_nuclei": 0.03,
         "usiigaci_t98g_silver": 0.03,
-        "cancer_cell_migration_silver": 0.01,
-        "chase_db1": 0.02,
-        "scenes": 0.14,
+        "cancer_cell_migration_silver": 0.02,
+        "chase_db1": 0.01,
+        "scenes": 0.08,
     }
     """Shares of the data sets; sets that are not there are left out, those that are not named get 0.05."""
     scenes: int = Field(400, ge=0)
@@ -91,10 +91,10 @@ class BaseTrainingConfig(TrainingConfig):
     """In the other crops, extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
     first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
         "click": 0.45,
-        "random_click": 0.22,
-        "box": 0.1,
-        "noisy_box": 0.13,
-        "noisy_mask": 0.1,
+        "random_click": 0.2,
+        "box": 0.15,
+        "noisy_box": 0.11,
+        "noisy_mask": 0.09,
     }
     """Shares of the kinds of first prompt."""
     guess_weight: float = Field(0.5, ge=0)
