@@ -52,7 +52,7 @@ def test_measures_every_set_into_a_table_and_files(tmp_path: Path, data: Path, m
     assert " ".join(lines[0]) == "set fields objects by best candidate 1 click 2 clicks box noisy box"
     assert ["discs", "2", "4", "base"] in [line[:4] for line in lines]
     assert ["more", "1", "2", "base"] in [line[:4] for line in lines]
-    assert ["more", "1", "2", "Otsu"] in [line[:4] for line in lines]
+    assert [line[0] for line in lines].count("Otsu") == 3
     assert ["mean", "of", "2", "sets", "base"] in [line[:5] for line in lines]
     content = json.loads((tmp_path / "m.json").read_text())
     assert content["about"]["model"] == str(model)

@@ -74,7 +74,7 @@ def test_who_was_not_asked_has_no_text() -> None:
     lines = markdown([summarise("cells", [both])]).splitlines()
     assert lines[0] == "| set | images | objects | by | box | 1 click |"
     assert lines[2] == "| cells | 1 | 1 | base | 0.500 |  |"
-    assert lines[3].startswith("| cells | 1 | 1 | Otsu + watershed |  | 0.400 (")
+    assert lines[3].startswith("| cells | 1 | 1 | Otsu |  | 0.400 (")
 
 
 def test_json_holds_all_measures(tmp_path: Path) -> None:

@@ -161,14 +161,19 @@ class _Spread:
 
 
 def _table(scores: list[SetScore]) -> Table:
-    """The means, best seen at once; boundaries are in the files."""
+    """The means, best seen at once; intervals and boundaries are in the files."""
     from napari_sam2refiner.evaluation.report import columns_of, rows
 
     columns = columns_of(scores)
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for header in ("set", "fields", "objects", "by", *columns):
         is_number = header in (*columns, "fields", "objects")
-        table.add_column(header, justify="right" if is_number else "left", no_wrap=not is_number)
-    for *about, texts in rows(scores):
-        table.add_row(*about, *(texts.get(column, "").replace(" (", "\n(").replace(", ", "\n") for column in columns))
+        longest = max(len(word) for word in header.split())
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        table.add_column(header, justify=justify, min_width=max(5, longest), overflow="fold")
+    before = ""
+    for name, fields, objects, who, texts in rows(scores, intervals=False):
+        about = ("", "", "") if name == before else (name, fields, objects)
+        table.add_row(*about, who, *(texts.get(column, "") for column in columns))
+        before = name
     return table

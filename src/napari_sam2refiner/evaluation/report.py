@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.evaluation.protocols import FieldScore
 
 HARM = 0.02  # IoU below the base's that counts as harm
-NAMES = {BASE: "base", REFINED: "refined", OTSU: "Otsu + watershed"}
+NAMES = {BASE: "base", REFINED: "refined", OTSU: "Otsu"}
 
 
 @dataclass(frozen=True)
@@ -103,21 +103,27 @@ def mean_of_sets(sets: Sequence[SetScore]) -> dict[str, dict[str, float]]:
     }
 
 
-def rows(sets: Sequence[SetScore]) -> Iterator[tuple[str, str, str, str, dict[str, str]]]:
+def rows(sets: Sequence[SetScore], *, intervals: bool = True) -> Iterator[tuple[str, str, str, str, dict[str, str]]]:
     """Return the rows of the table of mean IoU: set, images, objects, who, and a text for each column.
 
-    The first click has its interval, a refined mask the share of harmed objects.
+    The first click has its interval, if wanted, and a refined mask the share of harmed objects.
     """
     for item in sets:
         for who, cells in item.cells.items():
-            yield item.name, str(item.images), str(item.objects), NAMES[who], {c: _text(c, cells[c]) for c in cells}
+            yield (
+                item.name,
+                str(item.images),
+                str(item.objects),
+                NAMES[who],
+                {c: _text(c, cells[c], intervals) for c in cells},
+            )
     if len(sets) > 1:
         for who, means in mean_of_sets(sets).items():
             yield f"mean of {len(sets)} sets", "", "", NAMES[who], {c: f"{value:.3f}" for c, value in means.items()}
 
 
-def _text(column: str, cell: Cell) -> str:
-    interval = f" ({cell.low:.3f}-{cell.high:.3f})" if column == clicks_column(1) else ""
+def _text(column: str, cell: Cell, intervals: bool) -> str:
+    interval = f" ({cell.low:.3f}-{cell.high:.3f})" if intervals and column == clicks_column(1) else ""
     harm = f", {cell.harm.share:.1%} harmed" if cell.harm is not None else ""
     return f"{cell.mean:.3f}{interval}{harm}"
 
