@@ -63,11 +63,26 @@ def test_measures_every_set_into_a_table_and_files(tmp_path: Path, data: Path, m
 
 
 def test_one_set_with_random_points_without_rival(data: Path, model: Path) -> None:
-    arguments = ["--set", "more", "--no-rival", "--protocol", "random-points", "--clicks", 2, "--objects", 1]
+    arguments = [
+        "--set",
+        "more",
+        "--no-rival",
+        "--protocol",
+        "random-points",
+        "--protocol",
+        "clicks",
+        "--clicks",
+        2,
+        "--objects",
+        1,
+        "--noc",
+        0.5,
+    ]
     result = run("--data", data, "--model", model, *arguments)
     assert result.exit_code == 0, result.output
-    assert len(result.stdout.splitlines()) == 2
-    assert result.stdout.splitlines()[0].split()[-3:] == ["2", "random", "points"]
+    header, values = result.stdout.splitlines()
+    assert header.split()[-4:] == ["2", "random", "points", "NoC@50"]
+    assert 1 <= float(values.split()[-1]) <= 20
 
 
 def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, data: Path, model: Path) -> None:

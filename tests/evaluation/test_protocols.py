@@ -132,3 +132,12 @@ def test_base_and_refiner_are_asked_the_same() -> None:
     assert session.refined == [False] * 12 + [True] * 12
     asked = [[(p.points.tolist(), p.boxes.tolist()) for p in prompts] for prompts in session.asked]
     assert asked[:4] == asked[4:]
+
+
+def test_clicks_are_counted_until_a_target_is_reached() -> None:
+    session = KnowingSession(field().labels, half_first=True)
+    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, rival=False, targets=(0.2, 0.9)))
+    assert score.clicks_needed == {"base": {"NoC@20": [1, 1, 1], "NoC@90": [2, 2, 2]}}
+    ignorant = KnowingSession(field().labels, answers=False)
+    score = evaluate_field(ignorant, field(), Protocol(clicks=(1,), boxes=False, rival=False, targets=(0.9,)))
+    assert score.clicks_needed == {"base": {"NoC@90": [20, 20, 20]}}

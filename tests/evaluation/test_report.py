@@ -77,6 +77,16 @@ def test_who_was_not_asked_has_no_text() -> None:
     assert lines[3].startswith("| cells | 1 | 1 | Otsu |  | 0.400 (")
 
 
+def test_clicks_needed_have_a_column_and_no_mean_over_sets() -> None:
+    fields = [scored("a", [0.5]), scored("b", [0.7])]
+    for one, needed in zip(fields, ([3, 20], [4]), strict=True):
+        one.clicks_needed = {"base": {"NoC@85": needed}}
+    lines = markdown([summarise("cells", fields)] * 2).splitlines()
+    assert lines[0].endswith("| by | 1 click | NoC@85 |")
+    assert lines[2].endswith("| 7.8 |")
+    assert lines[-1].endswith("|  |")
+
+
 def test_json_holds_all_measures(tmp_path: Path) -> None:
     save_json(tmp_path / "m.json", [scores()], {"model": "micro"})
     content = json.loads((tmp_path / "m.json").read_text())

@@ -50,6 +50,10 @@ def evaluate(
     clicks: Annotated[
         list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks or points; repeatable.")
     ] = [1, 3, 5],  # noqa: B006
+    targets: Annotated[
+        list[float],
+        typer.Option("--noc", min=0.01, max=1.0, metavar="IOU", help="Count clicks until this IoU; repeatable."),
+    ] = [],  # noqa: B006
     rival: Annotated[bool, typer.Option(help="Whether Otsu's threshold and a watershed answer the click too.")] = True,
     refine: Annotated[bool, typer.Option(help="Whether the refiner, if trained, is asked beside the base.")] = True,
     json_file: Annotated[
@@ -76,6 +80,7 @@ def evaluate(
     numbers = tuple(sorted(set(clicks)))
     protocol = Protocol(
         clicks=numbers if Asked.CLICKS in protocols else (),
+        targets=tuple(sorted(set(targets))) if Asked.CLICKS in protocols else (),
         boxes=Asked.BOX in protocols,
         random_points=numbers if Asked.RANDOM_POINTS in protocols else (),
         rival=rival,

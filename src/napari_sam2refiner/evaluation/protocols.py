@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.evaluation.rivals import otsu_watershed, part_at
-from napari_sam2refiner.metrics import boundary_iou, iou
+from napari_sam2refiner.metrics import boundary_iou, iou, number_of_clicks
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, random_points, tight_box
 
@@ -23,6 +23,8 @@ Mask = npt.NDArray[np.bool_]
 BASE, REFINED, OTSU = "base", "refined", "otsu"  # who answers
 BEST = "best candidate"  # of the first click: what a user who cycles through them would take
 
+MOST_CLICKS = 20  # and what counts where a target is never reached
+
 CHUNK = 32  # objects whose answers, each of the size of the field, are held at once
 
 
@@ -34,6 +36,8 @@ class Protocol:
     ----------
     clicks : tuple of int
         Numbers of clicks after which masks are measured; none asks no clicks.
+    targets : tuple of float
+        IoUs to reach by as many clicks as that takes, 20 at most.
     boxes : bool
         Whether tight and noisy boxes are asked.
     random_points : tuple of int
@@ -47,6 +51,7 @@ class Protocol:
     """
 
     clicks: tuple[int, ...] = (1, 3, 5)
+    targets: tuple[float, ...] = ()
     boxes: bool = True
     random_points: tuple[int, ...] = ()
     rival: bool = True
@@ -63,11 +68,14 @@ class FieldScore:
     name : str
     ious, boundary_ious : dict of str to dict of str to list of float
         By who ("base", "refined", "otsu"), then by column, such as "1 click" or "box".
+    clicks_needed : dict of str to dict of str to list of int
+        In the same way, clicks until an IoU is reached: columns such as "NoC@85".
     """
 
     name: str
     ious: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     boundary_ious: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    clicks_needed: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def add(self, who: str, column: str, masks: Sequence[Mask], truths: Sequence[Mask]) -> None:
         """Measure one mask for each of some further objects."""
@@ -101,8 +109,8 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
         truths = [item.labels == i for i in ids[start : start + CHUNK]]
         for who in (BASE, REFINED) if protocol.refined else (BASE,):
             ask = _Asked(session, who, score, truths)
-            if protocol.clicks:
-                ask.clicks(protocol.clicks)
+            if protocol.clicks or protocol.targets:
+                ask.clicks(protocol)
             rng = np.random.default_rng([0, start])  # the same for base and refiner
             if protocol.boxes:
                 ask.at_once("box", [Prompts(boxes=[tight_box(t)]) for t in truths])
@@ -139,12 +147,13 @@ class _Asked:
         answers = self.session.predict_many(prompts, refine=self.who == REFINED)
         self.score.add(self.who, column, [answer.mask for answer in answers], self.truths)
 
-    def clicks(self, measured: tuple[int, ...]) -> None:
+    def clicks(self, protocol: Protocol) -> None:
         """Click, look, correct; objects that are already exact keep their mask."""
+        reached: list[list[float]] = [[] for _ in self.truths]  # IoU after each click
         points: list[list[tuple[float, float]]] = [[] for _ in self.truths]
         labels: list[list[int]] = [[] for _ in self.truths]
         answers: list[Prediction | None] = [None] * len(self.truths)
-        for number in range(1, max(measured) + 1):
+        for number in range(1, max(1, *protocol.clicks, MOST_CLICKS if protocol.targets else 1) + 1):
             asked = []
             for n, truth in enumerate(self.truths):
                 answer = answers[n]
@@ -158,17 +167,28 @@ class _Asked:
             told = self.session.predict_many(prompts, refine=self.who == REFINED, previous=before)
             for n, new in zip(asked, told, strict=True):
                 answers[n] = new
+            if protocol.targets:
+                for ious, shown, truth in zip(reached, answers, self.truths, strict=True):
+                    ious.append(0.0 if shown is None else iou(shown.mask, truth))
             if number == 1:
                 best = [_best(a, t) for a, t in zip(answers, self.truths, strict=True)]
                 self.score.add(self.who, BEST, best, self.truths)
-            if number in measured:
+            if number in protocol.clicks:
                 masks = [a.mask for a in answers if a is not None]
                 self.score.add(self.who, clicks_column(number), masks, self.truths)
+        for target in protocol.targets:
+            needed = self.score.clicks_needed.setdefault(self.who, {}).setdefault(target_column(target), [])
+            needed.extend(number_of_clicks(ious, target, MOST_CLICKS) for ious in reached)
 
 
 def clicks_column(number: int) -> str:
     """Return the name of the column for masks after so many clicks."""
     return f"{number} click" + ("s" if number > 1 else "")
+
+
+def target_column(target: float) -> str:
+    """Return the name of the column for the number of clicks until an IoU is reached."""
+    return f"NoC@{100 * target:.0f}"
 
 
 def random_points_column(number: int) -> str:

@@ -68,6 +68,7 @@ class SetScore:
     images: int
     objects: int
     cells: dict[str, dict[str, Cell]]
+    clicks_needed: dict[str, dict[str, float]]
 
 
 def summarise(name: str, fields: list[FieldScore]) -> SetScore:
@@ -80,7 +81,11 @@ def summarise(name: str, fields: list[FieldScore]) -> SetScore:
             harm = _harm(fields, column) if who == REFINED else None
             cells.setdefault(who, {})[column] = Cell(float(np.mean(means)), *bootstrap_interval(means), boundary, harm)
     objects = sum(len(next(iter(f.ious[BASE].values()))) for f in fields)
-    return SetScore(name, len(fields), objects, cells)
+    needed = {
+        who: {column: float(np.mean([np.mean(f.clicks_needed[who][column]) for f in fields])) for column in columns}
+        for who, columns in fields[0].clicks_needed.items()
+    }
+    return SetScore(name, len(fields), objects, cells, needed)
 
 
 def _harm(fields: list[FieldScore], column: str) -> Harm:
@@ -92,7 +97,10 @@ def _harm(fields: list[FieldScore], column: str) -> Harm:
 
 def columns_of(sets: Sequence[SetScore]) -> list[str]:
     """Return every column, in the order in which they were measured."""
-    return list(dict.fromkeys(column for cells in sets[0].cells.values() for column in cells))
+    first = sets[0]
+    return list(
+        dict.fromkeys(c for by in (first.cells, first.clicks_needed) for columns in by.values() for c in columns)
+    )
 
 
 def mean_of_sets(sets: Sequence[SetScore]) -> dict[str, dict[str, float]]:
@@ -110,13 +118,9 @@ def rows(sets: Sequence[SetScore], *, intervals: bool = True) -> Iterator[tuple[
     """
     for item in sets:
         for who, cells in item.cells.items():
-            yield (
-                item.name,
-                str(item.images),
-                str(item.objects),
-                NAMES[who],
-                {c: _text(c, cells[c], intervals) for c in cells},
-            )
+            texts = {c: _text(c, cells[c], intervals) for c in cells}
+            texts |= {c: f"{value:.1f}" for c, value in item.clicks_needed.get(who, {}).items()}
+            yield item.name, str(item.images), str(item.objects), NAMES[who], texts
     if len(sets) > 1:
         for who, means in mean_of_sets(sets).items():
             yield f"mean of {len(sets)} sets", "", "", NAMES[who], {c: f"{value:.3f}" for c, value in means.items()}
