@@ -76,3 +76,11 @@ def test_rounds_grow_after_the_opening(data: list[Path]) -> None:
     settings = {"steps": 100, "opening": 0.25, "rounds": 2, "long_rounds": 5, "scenes": 0}
     course = BaseCourse(load_config(None, BaseTrainingConfig, **settings), data)
     assert [course.rounds(step, step / 100) for step in (0, 7, 24, 25, 90, 95)] == [1, 5, 1, 2, 2, 5]
+
+
+def test_a_set_without_a_share_is_validated_too(data: list[Path]) -> None:
+    settings = {"crop": 128, "crops": 1, "objects": 1, "scenes": 1, "weights": {"discs": 0.0, "scenes": 1.0}}
+    course = BaseCourse(load_config(None, BaseTrainingConfig, **settings), data).eval()
+    with torch.no_grad():
+        figures = course.validate(crops=4)
+    assert 0 <= figures["discs_1"] == figures["mean_1"] <= 1

@@ -48,7 +48,8 @@ class BaseCourse(Course[BaseTrainingConfig]):
         sets = training_fields(data, scenes=config.scenes, seed=config.seed)
         held_out = held_out_fields(data, sets)
         self._crops = CropDataset(sets, config)
-        self.held_out = CropDataset(held_out, config, first=1) if held_out else None
+        alike = config.model_copy(update={"weights": {}})  # sets without a share are validated too
+        self.held_out = CropDataset(held_out, alike, first=1) if held_out else None
         self.network = MicroBase()
         if start is not None:
             self.network.load_state_dict(start)
@@ -111,7 +112,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
         device = next(self.network.parameters()).device
         figures: dict[str, float] = {}
         for name, fields in self.held_out.mixture.sets.items():
-            only = CropDataset({name: fields}, self.config, first=self.held_out.first)
+            only = CropDataset({name: fields}, self.held_out.config, first=self.held_out.first)
             samples = [only[i] for i in range(max(4, crops // len(self.held_out.mixture.sets)))]
             batch = collate(samples, self.network, self.config.objects, device)
             talk = Conversation(batch, {"click": 1.0}, np.random.default_rng(0))

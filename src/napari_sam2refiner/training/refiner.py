@@ -115,7 +115,7 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
 
     def validate(self, views: int = 8) -> dict[str, float]:
         """Return IoU of base and refiner after clicks on views of each held-out set, all quadrants looked up."""
-        config = self.config.model_copy(update={"plain": 1.0})
+        config = self.config.model_copy(update={"plain": 1.0, "weights": {}})
         figures: dict[str, float] = {}
         for name, fields in self.held_out.items():
             only = ViewDataset({name: fields}, config, self.model.base.input, first=1)
