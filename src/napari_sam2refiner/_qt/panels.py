@@ -204,6 +204,10 @@ class StatusPanel(QWidget):
         first_use = QCollapsible("First steps")
         first_use.addWidget(_wrapped("\n".join(FIRST_USE)))
         first_use.expand(animate=False)
+        # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
+        first_use.toggleButton().setStyleSheet(
+            "QPushButton { background: transparent; text-align: left; padding: 2px; }"
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self._bar, self.status, self.hint, first_use):

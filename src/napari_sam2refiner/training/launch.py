@@ -103,7 +103,11 @@ def _fabric(machines: Machines) -> Fabric:
 def _reporting(fabric: Fabric, call: Callable[[Fabric], T], errors: SimpleQueue[SAM2RefinerError]) -> T:
     """Call, and hand on what a user should read: a process of its own can only print it."""
     try:
-        return call(fabric)
+        result = call(fabric)
     except SAM2RefinerError as error:
         errors.put(error)
         raise
+    # Threads of a group that is not taken down may outlive the interpreter's end, and abort the process.
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+    return result
