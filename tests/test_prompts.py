@@ -118,3 +118,19 @@ def test_what_is_not_on_this_plane_is_refused(prompts: Prompts, names: str) -> N
 
 def test_the_plane_reaches_half_a_pixel_beyond_its_centres() -> None:
     Prompts(points=[(-0.5, -0.5), (19.5, 29.5)], boxes=[(-50, -50, 0, 0)]).check(SHAPE)
+
+
+def test_a_part_of_the_plane_sees_what_lies_in_it() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[8:12, 10:20] = True
+    prompts = Prompts([(9, 11), (2, 2)], [1, 0], [(7, 9, 13, 25), (0, 0, 3, 3)], mask)
+    part = prompts.within(slice(5, 15), slice(8, 20))
+    assert part is not None
+    assert part.points.tolist() == [[4, 3]]
+    assert part.labels.tolist() == [True]
+    assert part.boxes.tolist() == [[2, 1, 8, 11.5]]
+    assert part.mask is not None
+    np.testing.assert_array_equal(np.argwhere(part.mask)[[0, -1]], [[3, 2], [6, 11]])
+    part.check((10, 12))
+    assert prompts.within(slice(14, 20), slice(26, 30)) is None
+    assert Prompts([(2, 2), (9, 9)], [1, 0]).within(slice(5, 15), slice(8, 20)) is None

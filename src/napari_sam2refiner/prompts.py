@@ -66,6 +66,25 @@ class Prompts:
         """Whether this is one positive point and nothing else: the one ambiguous prompt."""
         return len(self.points) == 1 and bool(self.labels[0]) and len(self.boxes) == 0 and self.mask is None
 
+    def within(self, rows: slice, columns: slice) -> Prompts | None:
+        """Return the prompts as a part of the plane sees them; None if nothing positive is left.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            The part, with start and stop. Points and boxes outside it are left out, boxes are cut to it.
+        """
+        start, stop = np.array([rows.start, columns.start]), np.array([rows.stop, columns.stop])
+        inside = ((self.points > start - 0.5) & (self.points < stop - 0.5)).all(1)
+        first, last = np.maximum(self.boxes[:, :2], start - 0.5), np.minimum(self.boxes[:, 2:], stop - 0.5)
+        kept = (first < last).all(1)
+        boxes = np.concatenate([first, last], 1)[kept] - np.tile(start, 2)
+        mask = None if self.mask is None else self.mask[rows, columns]
+        if mask is not None and not mask.any():
+            mask = None
+        part = Prompts(self.points[inside] - start, self.labels[inside], boxes, mask)
+        return part if part.has_positive else None
+
     def check(self, shape: tuple[int, int]) -> None:
         """Raise unless the prompts mean an object on a plane of this shape.
 

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigError, InvalidImageError, InvalidPromptError
+from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.micro import MicroBase
 from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.image import ImageSession
+from napari_sam2refiner.weights import load_model
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,12 @@ def image() -> np.ndarray:
     rows, columns = np.mgrid[:90, :130]
     discs = sum(np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 60) for y, x in [(20, 30), (60, 90), (70, 20)])
     return (discs * 1000 + np.random.default_rng(0).normal(100, 10, discs.shape)).astype(np.uint16)
+
+
+@pytest.fixture
+def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a closer look at small objects."""
+    monkeypatch.setattr(MicroBase, "input", replace(MicroBase.input, looks_closer=False))
 
 
 class Calls:
@@ -87,6 +97,7 @@ def test_refining_changes_a_trained_answer(trained, image):
     assert np.array_equal(answers[0].candidates[1].logits, base.candidates[1].logits)
 
 
+@pytest.mark.usefixtures("one_look")
 def test_the_image_is_encoded_once_and_lazily(trained, image):
     with Calls(trained) as calls:
         session = ImageSession(trained).set_image(image)
@@ -105,6 +116,7 @@ def test_the_image_is_encoded_once_and_lazily(trained, image):
         assert calls.sizes[4:] == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("one_look")
 def test_only_prompted_quadrants_are_encoded(trained, image, monkeypatch):
     seen = []
     encode_local = trained.encode_local
@@ -161,6 +173,7 @@ def test_a_correction_goes_on_from_the_answer_before(fresh, image):
     assert len(again.candidates) == 1
 
 
+@pytest.mark.usefixtures("one_look")
 def test_a_mask_is_followed_until_there_is_an_answer(fresh, image, monkeypatch):
     given = []
     decode = fresh.base.decode
@@ -193,6 +206,7 @@ def test_previous_of_other_origin_is_read_from_its_logits(fresh, image):
         assert np.corrcoef(answer.logits.ravel(), expected.logits.ravel())[0, 1] > 0.99
 
 
+@pytest.mark.usefixtures("one_look")
 def test_memory_decides_how_many_objects_go_together(fresh, image, monkeypatch):
     session = ImageSession(fresh).set_image(image)
     prompts = [Prompts(boxes=[(10, 10, 30, 30 + i)]) for i in range(5)]
@@ -309,3 +323,72 @@ def test_other_wrong_calls(fresh, image):
     assert session.shape is None
     with pytest.raises(InvalidImageError, match="set_image"):
         session.encode()
+
+
+@pytest.fixture(scope="module")
+def nuclei() -> np.ndarray:
+    """Discs of radius 4 on a plane of 600 by 800 pixels: 5 pixels wide in the square."""
+    rows, columns = np.mgrid[:600, :800]
+    plane = np.random.default_rng(0).normal(100, 10, rows.shape)
+    for y, x in CENTRES:
+        plane[np.hypot(rows - y, columns - x) <= 4] += 400
+    return plane.astype(np.uint16)
+
+
+CENTRES = [(100, 100), (100, 130), (110, 115), (500, 700)]
+
+
+def disc(shape: tuple[int, ...], centre: tuple[int, int], radius: float = 4) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.hypot(rows - centre[0], columns - centre[1]) <= radius
+
+
+@pytest.fixture(scope="module")
+def micro() -> SAM2Refiner:
+    return load_model("micro", device="cpu")
+
+
+def test_small_objects_are_looked_at_again_closer(micro, nuclei, request):
+    session = ImageSession(micro).set_image(nuclei)
+    prompts = [Prompts(points=[c]) for c in CENTRES]
+    closer = session.predict_many(prompts)
+    request.getfixturevalue("one_look")
+    once = session.predict_many(prompts)
+    gains = [
+        iou(a.mask, disc(nuclei.shape, c)) - iou(b.mask, disc(nuclei.shape, c))
+        for a, b, c in zip(closer, once, CENTRES, strict=True)
+    ]
+    assert np.mean(gains) > 0.02
+    assert all(np.array_equal(a.mask, a.logits > 0) for a in closer)
+    assert all(a.candidates[0].mask is a.mask and len(a.candidates) == 3 for a in closer)
+
+
+def test_a_closer_look_is_encoded_once_for_neighbours(micro, nuclei):
+    with Calls(micro) as calls:
+        session = ImageSession(micro).set_image(nuclei)
+        first = session.predict(Prompts(points=[CENTRES[0]]))
+        assert len(calls.sizes) == 6  # three levels of the plane, three of a window
+        session.predict(Prompts(points=[CENTRES[2]]))
+        both = Prompts(points=[CENTRES[0], CENTRES[1]], labels=[1, 0])
+        session.predict(both, previous=first)
+        assert len(calls.sizes) == 6
+        session.predict(Prompts(points=[CENTRES[3]]))
+        assert len(calls.sizes) == 9
+
+
+def test_corrections_go_on_in_the_closer_look(micro, nuclei):
+    session = ImageSession(micro).set_image(nuclei)
+    wrong = disc(nuclei.shape, CENTRES[0], 9)
+    start = session.predict(Prompts(mask=wrong))
+    prompts = Prompts(points=[CENTRES[0], (100, 107), CENTRES[3]], labels=[1, 0, 0])  # the last is far away
+    corrected = session.predict(prompts, previous=start)
+    assert not corrected.mask[100, 107]
+    assert iou(corrected.mask, disc(nuclei.shape, CENTRES[0])) > 0.6
+
+
+def test_large_objects_are_looked_at_once(micro):
+    image = 400 * disc((300, 300), (150, 150), 80) + np.random.default_rng(0).normal(100, 10, (300, 300))
+    with Calls(micro) as calls:
+        answer = ImageSession(micro).set_image(image).predict(Prompts(points=[(150, 150)]))
+        assert answer.mask.sum() > 10_000
+        assert len(calls.sizes) == 3

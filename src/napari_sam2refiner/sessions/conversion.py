@@ -21,6 +21,7 @@ from napari_sam2refiner.sessions.base import Candidate, Prediction
 if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import Refined
     from napari_sam2refiner.prompts import Prompts
+    from napari_sam2refiner.sessions.windows import Window
 
 LOGIT_LIMIT = 32.0  # of an answer that is given back as a mask prompt, as SAM 2 does
 
@@ -74,6 +75,19 @@ def _mask_logits(prompts: Prompts, previous: Prediction | None, frame: Frame) ->
     if previous is not None:
         return frame.logits_from_plane(torch.tensor(previous.logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
     return None
+
+
+def within(answer: Prediction | None, window: Window, frame: Frame) -> Prediction | None:
+    """Return an answer of the plane as one of a window of it, to go on from there."""
+    if answer is None:
+        return None
+    logits = answer.logits[window.slices]
+    drawn = answer.memo.mask if isinstance(answer.memo, Memo) else None
+    memo = Memo(
+        frame.logits_from_plane(torch.tensor(logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+        None if drawn is None else drawn[window.slices],
+    )
+    return Prediction(answer.mask[window.slices], logits, answer.score, memo=memo)
 
 
 def group(requests: Sequence[Request]) -> list[list[tuple[int, Request]]]:

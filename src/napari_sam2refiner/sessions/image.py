@@ -27,7 +27,9 @@ from napari_sam2refiner.sessions.conversion import (
     make_prediction,
     make_request,
     touched_quadrants,
+    within,
 )
+from napari_sam2refiner.sessions.windows import Window, window_for, with_closer_look
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
@@ -38,17 +40,18 @@ if TYPE_CHECKING:
 BATCH = 32  # objects decoded at once, at most
 LOCAL_DETAIL = ("off", "prompted", "on")
 COMBINATIONS = 4  # of quadrants that are kept, at most
+WINDOWS = 12  # encoded ones that are kept, at most; of `micro`, about 10 MB each
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 
 @dataclass
-class _Plane:
-    """The image and what is known of it so far; made anew for each image."""
+class _View:
+    """A plane, or a window of it, and what is known of it so far; made anew for each image."""
 
     frame: Frame
-    image: Tensor  # (Y, X, 3) in [0, 1]
+    image: Tensor  # (Y, X, 3) in [0, 1]; here Y, X are the view's
     pixels: Tensor | None = None  # (1, 3, S, S)
     features: Features | None = None
     quadrants: dict[int, Features] = field(default_factory=dict)  # by place, of one each
@@ -71,7 +74,8 @@ class ImageSession:
 
     def __init__(self, model: SAM2Refiner) -> None:
         self._model = model
-        self._plane: _Plane | None = None
+        self._plane: _View | None = None
+        self._windows: dict[Window, _View] = {}  # the latest
         self._batch = BATCH
 
     @property
@@ -111,12 +115,14 @@ class ImageSession:
             limits = (0.0, float(np.iinfo(array.dtype).max) if array.dtype.kind in "iu" else 1.0)
         rgb = rescale(array, limits=limits)
         shape = (int(rgb.shape[0]), int(rgb.shape[1]))
-        self._plane = _Plane(Frame(shape, self._model.base.input), torch.from_numpy(rgb))
+        self._plane = _View(Frame(shape, self._model.base.input), torch.from_numpy(rgb))
+        self._windows.clear()
         return self
 
     def reset(self) -> None:
         """Forget the image and all that is known of it."""
         self._plane = None
+        self._windows.clear()
 
     def encode(self) -> None:
         """Encode the image now instead of at the first prediction."""
@@ -182,88 +188,134 @@ class ImageSession:
         plane = self._known_plane()
         before = [None] * len(prompts) if previous is None else list(previous)
         _check(prompts, before, plane.frame.shape, local_detail)
-        requests = [make_request(p, b, plane.frame, self._device) for p, b in zip(prompts, before, strict=True)]
-        detail = local_detail if refine and not self._model.is_untrained else None
-        answers: dict[int, Prediction] = {}
-        if requests:
-            self._encoded(plane)
-        with torch.no_grad(), self._precision():
-            for alike in group(requests):
-                answers.update(self._in_batches(alike, lambda part: self._answer(plane, part, detail)))
-        return [answers[i] for i in range(len(prompts))]
+        refined = refine and not self._model.is_untrained
+        answers = self._ask(plane, prompts, before, local_detail if refined else None)
+        if self._model.base.input.looks_closer:
+            # A window is a closer look already; its own quadrants would be one more.
+            self._look_closer(plane, prompts, before, answers, "off" if refined else None)
+        return answers
 
     @property
     def _device(self) -> torch.device:
         """Where the network is."""
         return next(self._model.parameters()).device
 
-    def _known_plane(self) -> _Plane:
+    def _known_plane(self) -> _View:
         """Return the image; raise if there is none."""
         if self._plane is None:
             msg = "there is no image; call set_image(...) first."
             raise InvalidImageError(msg)
         return self._plane
 
+    def _look_closer(
+        self,
+        plane: _View,
+        prompts: Sequence[Prompts],
+        previous: Sequence[Prediction | None],
+        answers: list[Prediction],
+        local_detail: LocalDetail | None,
+    ) -> None:
+        """Ask again, in windows of the plane, for objects that are small; in place."""
+        together: dict[Window, list[tuple[int, Prompts]]] = {}
+        for i, (one, answer) in enumerate(zip(prompts, answers, strict=True)):
+            window = window_for(one, answer, plane.frame.spec.side)
+            inside = None if window is None else one.within(*window.slices)
+            if window is not None and inside is not None:
+                together.setdefault(window, []).append((i, inside))
+        for window, items in together.items():
+            view = self._window(plane, window)
+            before = [within(previous[i], window, view.frame) for i, _ in items]
+            closer = self._ask(view, [inside for _, inside in items], before, local_detail)
+            for (i, _), look in zip(items, closer, strict=True):
+                answers[i] = with_closer_look(answers[i], look, window)
+
+    def _window(self, plane: _View, window: Window) -> _View:
+        """Return a window as a view; the latest ones are kept, with what is known of them."""
+        view = self._windows.pop(window, None)
+        if view is None:
+            view = _View(Frame((window.height, window.width), plane.frame.spec), plane.image[window.slices])
+        while len(self._windows) >= WINDOWS:
+            self._windows.pop(next(iter(self._windows)))
+        self._windows[window] = view
+        return view
+
+    def _ask(
+        self,
+        view: _View,
+        prompts: Sequence[Prompts],
+        previous: Sequence[Prediction | None],
+        local_detail: LocalDetail | None,
+    ) -> list[Prediction]:
+        """Answer prompts on one view, in its pixels; without `local_detail` unrefined."""
+        requests = [make_request(p, b, view.frame, self._device) for p, b in zip(prompts, previous, strict=True)]
+        answers: dict[int, Prediction] = {}
+        if requests:
+            self._encoded(view)
+        with torch.no_grad(), self._precision():
+            for alike in group(requests):
+                answers.update(self._in_batches(alike, lambda part: self._answer(view, part, local_detail)))
+        return [answers[i] for i in range(len(prompts))]
+
     def _precision(self) -> AbstractContextManager[Any]:
         """Compute at the model's precision."""
         dtype = self._model.compute_dtype
         return nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
 
-    def _encoded(self, plane: _Plane) -> tuple[Tensor, Features]:
+    def _encoded(self, view: _View) -> tuple[Tensor, Features]:
         """Return the network's input and the encoded image, encoded at the first call."""
-        if plane.pixels is None or plane.features is None:
-            pixels = plane.frame.pixels(plane.image.to(self._device))
+        if view.pixels is None or view.features is None:
+            pixels = view.frame.pixels(view.image.to(self._device))
             with self._precision():
-                (plane.features,) = self._in_batches([pixels], lambda part: [self._model.encode(part[0])])
-            plane.pixels = pixels
-        return plane.pixels, plane.features
+                (view.features,) = self._in_batches([pixels], lambda part: [self._model.encode(part[0])])
+            view.pixels = pixels
+        return view.pixels, view.features
 
-    def _local(self, plane: _Plane, places: Places) -> LocalFeatures | None:
+    def _local(self, view: _View, places: Places) -> LocalFeatures | None:
         """Return detail of these quadrants; each is encoded once."""
         if not places:
             return None
-        if places not in plane.local:
-            missing = [p for p in places if p not in plane.quadrants]
-            plane.quadrants.update(self._in_batches(missing, lambda part: self._quadrants(plane, part)))
-            _, features = self._encoded(plane)
-            quadrants = Features(*(torch.cat(maps) for maps in zip(*(plane.quadrants[p] for p in places), strict=True)))
+        if places not in view.local:
+            missing = [p for p in places if p not in view.quadrants]
+            view.quadrants.update(self._in_batches(missing, lambda part: self._quadrants(view, part)))
+            _, features = self._encoded(view)
+            quadrants = Features(*(torch.cat(maps) for maps in zip(*(view.quadrants[p] for p in places), strict=True)))
             place = torch.tensor(places, device=self._device)
             local = self._model.localize(features, quadrants, torch.zeros_like(place), place)
-            while len(plane.local) >= COMBINATIONS:
-                plane.local.pop(next(iter(plane.local)))
-            plane.local[places] = local
-        return plane.local[places]
+            while len(view.local) >= COMBINATIONS:
+                view.local.pop(next(iter(view.local)))
+            view.local[places] = local
+        return view.local[places]
 
-    def _quadrants(self, plane: _Plane, places: list[int]) -> list[tuple[int, Features]]:
+    def _quadrants(self, view: _View, places: list[int]) -> list[tuple[int, Features]]:
         """Encode quadrants in one batch; place and features of each."""
-        features = self._model.encode_local(plane.frame.quadrants(plane.image.to(self._device), places))
+        features = self._model.encode_local(view.frame.quadrants(view.image.to(self._device), places))
         return [(p, Features(*(maps[i : i + 1] for maps in features))) for i, p in enumerate(places)]
 
     def _answer(
-        self, plane: _Plane, items: list[tuple[int, Request]], local_detail: LocalDetail | None
+        self, view: _View, items: list[tuple[int, Request]], local_detail: LocalDetail | None
     ) -> list[tuple[int, Prediction]]:
         """Answer requests that have as many tokens as each other; without `local_detail` unrefined."""
-        _, features = self._encoded(plane)
+        _, features = self._encoded(view)
         batch = collate([request for _, request in items])
         image = torch.zeros(len(items), dtype=torch.long, device=self._device)
         decoded = self._model.base.decode(features, image, batch, multimask=items[0][1].multimask)
         refined: dict[int, tuple[Refined, int]] = {}
         if local_detail is not None:
-            refined = self._refined(plane, batch, decoded, local_detail)
+            refined = self._refined(view, batch, decoded, local_detail)
         return [
-            (index, make_prediction(plane.frame, decoded, i, refined.get(i), request.prompts.mask))
+            (index, make_prediction(view.frame, decoded, i, refined.get(i), request.prompts.mask))
             for i, (index, request) in enumerate(items)
         ]
 
     def _refined(
-        self, plane: _Plane, batch: PromptBatch, decoded: Decoded, local_detail: LocalDetail
+        self, view: _View, batch: PromptBatch, decoded: Decoded, local_detail: LocalDetail
     ) -> dict[int, tuple[Refined, int]]:
         """Refine a decoded batch: where to find the answer for each object.
 
         Objects that look at the same quadrants go together, so that an answer does not depend on its neighbours.
         """
-        pixels, features = self._encoded(plane)
-        there = plane.frame.places()
+        pixels, features = self._encoded(view)
+        there = view.frame.places()
         together: dict[Places, list[int]] = {}
         for i in range(len(batch.labels)):
             wanted = {"off": (), "on": there}.get(local_detail)
@@ -275,7 +327,7 @@ class ImageSession:
             masks = None if batch.mask_logits is None else batch.mask_logits[at]
             prompts = PromptBatch(batch.coords[at], batch.labels[at], masks, batch.has_mask[at])
             answers = Decoded(*(values[at] for values in decoded))
-            local = self._local(plane, places)
+            local = self._local(view, places)
             refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, pixels)
             out.update({i: (refined, row) for row, i in enumerate(rows)})
         return out
