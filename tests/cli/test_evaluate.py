@@ -66,7 +66,8 @@ def test_one_set_with_random_points_without_rival(data: Path, model: Path) -> No
     arguments = [
         "--set",
         "more",
-        "--no-rival",
+        "--rival",
+        "none",
         "--protocol",
         "random-points",
         "--protocol",

@@ -73,7 +73,10 @@ def test_who_knows_the_truth_scores_one() -> None:
     session = KnowingSession(field().labels)
     score = evaluate_field(session, field(), Protocol())
     columns = ["best candidate", "1 click", "3 clicks", "5 clicks", "box", "noisy box"]
-    assert {who: list(of) for who, of in score.ious.items()} == {"base": columns, "otsu": ["1 click"]}
+    assert {who: list(of) for who, of in score.ious.items()} == {
+        "base": columns,
+        "otsu": columns[1:],
+    }
     for column in columns:
         assert score.ious["base"][column] == score.boundary_ious["base"][column] == [1.0, 1.0, 1.0]
     assert [len(prompts) for prompts in session.asked[:5]] == [3, 0, 0, 0, 0]  # nothing to correct
@@ -81,7 +84,7 @@ def test_who_knows_the_truth_scores_one() -> None:
 
 def test_who_answers_nothing_scores_zero() -> None:
     session = KnowingSession(field().labels, answers=False)
-    score = evaluate_field(session, field(), Protocol(clicks=(1, 3), rival=False))
+    score = evaluate_field(session, field(), Protocol(clicks=(1, 3), rivals=()))
     assert list(score.ious) == ["base"]
     assert list(score.ious["base"]) == ["best candidate", "1 click", "3 clicks", "box", "noisy box"]
     assert all(value == 0.0 for values in score.ious["base"].values() for value in values)
@@ -91,7 +94,7 @@ def test_who_answers_nothing_scores_zero() -> None:
 
 def test_corrections_build_on_the_answer_before() -> None:
     session = KnowingSession(field().labels, half_first=True)
-    score = evaluate_field(session, field(), Protocol(clicks=(1, 2), boxes=False, rival=False))
+    score = evaluate_field(session, field(), Protocol(clicks=(1, 2), boxes=False, rivals=()))
     assert all(0.3 < value < 0.8 for value in score.ious["base"]["1 click"])
     assert score.ious["base"]["2 clicks"] == score.ious["base"]["best candidate"] == [1.0, 1.0, 1.0]
     assert session.given[0] == [None, None, None]
@@ -118,7 +121,7 @@ def test_a_choice_of_objects_is_always_the_same() -> None:
 
 def test_random_points_are_given_at_once() -> None:
     session = KnowingSession(field().labels)
-    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, random_points=(1, 5)))
+    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, random_points=(1, 5), rivals=()))
     assert score.ious == {"base": {"1 random point": [1.0] * 3, "5 random points": [1.0] * 3}}
     assert [[len(p.points) for p in prompts] for prompts in session.asked] == [[1, 1, 1], [5, 5, 5]]
     for prompts in session.asked[1]:
@@ -127,7 +130,7 @@ def test_random_points_are_given_at_once() -> None:
 
 def test_base_and_refiner_are_asked_the_same() -> None:
     session = KnowingSession(field().labels, half_first=True)
-    score = evaluate_field(session, field(), Protocol(clicks=(1,), random_points=(2,), rival=False, refined=True))
+    score = evaluate_field(session, field(), Protocol(clicks=(1,), random_points=(2,), rivals=(), refined=True))
     assert score.ious["refined"] == score.ious["base"]
     assert session.refined == [False] * 12 + [True] * 12
     asked = [[(p.points.tolist(), p.boxes.tolist()) for p in prompts] for prompts in session.asked]
@@ -136,8 +139,8 @@ def test_base_and_refiner_are_asked_the_same() -> None:
 
 def test_clicks_are_counted_until_a_target_is_reached() -> None:
     session = KnowingSession(field().labels, half_first=True)
-    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, rival=False, targets=(0.2, 0.9)))
+    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, rivals=(), targets=(0.2, 0.9)))
     assert score.clicks_needed == {"base": {"NoC@20": [1, 1, 1], "NoC@90": [2, 2, 2]}}
     ignorant = KnowingSession(field().labels, answers=False)
-    score = evaluate_field(ignorant, field(), Protocol(clicks=(1,), boxes=False, rival=False, targets=(0.9,)))
+    score = evaluate_field(ignorant, field(), Protocol(clicks=(1,), boxes=False, rivals=(), targets=(0.9,)))
     assert score.clicks_needed == {"base": {"NoC@90": [20, 20, 20]}}

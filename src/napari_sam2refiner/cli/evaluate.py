@@ -1,4 +1,4 @@
-"""`evaluate`: a model and its rival on annotated fields, asked by a simulated user."""
+"""`evaluate`: a model and its rivals on annotated fields, asked by a simulated user."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ class Asked(StrEnum):
     CLICKS = "clicks"
     BOX = "box"
     RANDOM_POINTS = "random-points"
+
+
+class Without(StrEnum):
+    """Who answers without a network."""
+
+    OTSU = "otsu"
+    RANDOM_WALKER = "random-walker"
+    GRABCUT = "grabcut"
+    NONE = "none"
 
 
 if TYPE_CHECKING:
@@ -54,7 +63,9 @@ def evaluate(
         list[float],
         typer.Option("--noc", min=0.01, max=1.0, metavar="IOU", help="Count clicks until this IoU; repeatable."),
     ] = [],  # noqa: B006
-    rival: Annotated[bool, typer.Option(help="Whether Otsu's threshold and a watershed answer the click too.")] = True,
+    rivals: Annotated[
+        list[Without], typer.Option("--rival", help="Who, without a network, is asked the same; may be repeated.")
+    ] = [Without.OTSU],  # noqa: B006
     refine: Annotated[bool, typer.Option(help="Whether the refiner, if trained, is asked beside the base.")] = True,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Where all measures go, with their intervals.")
@@ -83,7 +94,7 @@ def evaluate(
         targets=tuple(sorted(set(targets))) if Asked.CLICKS in protocols else (),
         boxes=Asked.BOX in protocols,
         random_points=numbers if Asked.RANDOM_POINTS in protocols else (),
-        rival=rival,
+        rivals=tuple(rival.value for rival in rivals if rival != Without.NONE),
         refined=refine and is_trained,
         objects=objects,
     )

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_sam2refiner.evaluation.rivals import otsu_watershed, part_at
+from napari_sam2refiner.evaluation.rivals import RIVALS
 from napari_sam2refiner.metrics import boundary_iou, iou, number_of_clicks
 from napari_sam2refiner.prompts import Prompts
-from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, random_points, tight_box
+from napari_sam2refiner.simulated_user import next_click, noisy_box, random_points, tight_box
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets import Field
-    from napari_sam2refiner.sessions.base import PlaneSession, Prediction
+    from napari_sam2refiner.sessions.base import Prediction
 
 Mask = npt.NDArray[np.bool_]
 
-BASE, REFINED, OTSU = "base", "refined", "otsu"  # who answers
+BASE, REFINED = "base", "refined"  # who answers, beside the rivals
 BEST = "best candidate"  # of the first click: what a user who cycles through them would take
 
 MOST_CLICKS = 20  # and what counts where a target is never reached
 
 CHUNK = 32  # objects whose answers, each of the size of the field, are held at once
+
+
+class Answering(Interface):
+    """What is needed of a session, or of a rival, to be asked."""
+
+    def set_image(self, image: npt.NDArray[Any]) -> object:
+        """Take a plane."""
+
+    def predict_many(
+        self, prompts: Sequence[Prompts], *, refine: bool, previous: Sequence[Prediction | None] | None = None
+    ) -> list[Prediction]:
+        """Answer several objects' prompts, going on from answers before."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,8 @@ class Protocol:
         Whether tight and noisy boxes are asked.
     random_points : tuple of int
         Numbers of points, drawn uniformly inside and given at once.
-    rival : bool
-        Whether Otsu and watershed answer the first click too.
+    rivals : tuple of str
+        Who is asked the same without a network: keys of `RIVALS`.
     refined : bool
         Whether the refiner is asked beside the base.
     objects : int or None
@@ -54,7 +67,7 @@ class Protocol:
     targets: tuple[float, ...] = ()
     boxes: bool = True
     random_points: tuple[int, ...] = ()
-    rival: bool = True
+    rivals: tuple[str, ...] = ("otsu",)
     refined: bool = False
     objects: int | None = None
 
@@ -67,7 +80,7 @@ class FieldScore:
     ----------
     name : str
     ious, boundary_ious : dict of str to dict of str to list of float
-        By who ("base", "refined", "otsu"), then by column, such as "1 click" or "box".
+        By who ("base", "refined", a rival), then by column, such as "1 click" or "box".
     clicks_needed : dict of str to dict of str to list of int
         In the same way, clicks until an IoU is reached: columns such as "NoC@85".
     """
@@ -85,12 +98,12 @@ class FieldScore:
         boundaries.extend(boundary_iou(mask, truth) for mask, truth in pairs)
 
 
-def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> FieldScore:
+def evaluate_field(session: Answering, item: Field, protocol: Protocol) -> FieldScore:
     """Measure a session's answers on every object of a field.
 
     Parameters
     ----------
-    session : PlaneSession
+    session : ImageSession
         Takes the field's image here.
     item : Field
     protocol : Protocol
@@ -98,17 +111,19 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
     Returns
     -------
     FieldScore
-        Of "base", "refined" and "otsu" as far as they are asked. Columns "1 click", ..., "best candidate" (of the first
-        click), "box", "noisy box", "3 random points", ...
+        Of "base", "refined" and the rivals as far as they are asked. Columns "1 click", ..., "best candidate" (of the
+        first click, of a network), "box", "noisy box", "3 random points", ...
     """
-    session.set_image(item.image)
+    asked: dict[str, Answering] = dict.fromkeys((BASE, REFINED) if protocol.refined else (BASE,), session)
+    asked |= {name: RIVALS[name]() for name in protocol.rivals}
+    for one in dict.fromkeys(asked.values()):
+        one.set_image(item.image)
     score = FieldScore(item.name)
-    parts = otsu_watershed(item.image) if protocol.rival and protocol.clicks else None
     ids = _object_ids(item, protocol)
     for start in range(0, len(ids), CHUNK):
         truths = [item.labels == i for i in ids[start : start + CHUNK]]
-        for who in (BASE, REFINED) if protocol.refined else (BASE,):
-            ask = _Asked(session, who, score, truths)
+        for who, one in asked.items():
+            ask = _Asked(one, who, score, truths)
             if protocol.clicks or protocol.targets:
                 ask.clicks(protocol)
             rng = np.random.default_rng([0, start])  # the same for base and refiner
@@ -118,9 +133,6 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
             for number in protocol.random_points:
                 points = [Prompts(points=random_points(t, number, rng)) for t in truths]
                 ask.at_once(random_points_column(number), points)
-        if parts is not None:
-            points_inside = [deepest_point(truth) for truth in truths]
-            score.add(OTSU, clicks_column(1), [part_at(parts, *p) for p in points_inside if p is not None], truths)
     return score
 
 
@@ -135,9 +147,9 @@ def _object_ids(item: Field, protocol: Protocol) -> npt.NDArray[np.int32]:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A session that is asked, with or without its refiner, for some objects of a field."""
+    """Somebody who is asked, with or without a refiner, for some objects of a field."""
 
-    session: PlaneSession
+    session: Answering
     who: str
     score: FieldScore
     truths: Sequence[Mask]
@@ -170,7 +182,7 @@ class _Asked:
             if protocol.targets:
                 for ious, shown, truth in zip(reached, answers, self.truths, strict=True):
                     ious.append(0.0 if shown is None else iou(shown.mask, truth))
-            if number == 1:
+            if number == 1 and self.who in (BASE, REFINED):
                 best = [_best(a, t) for a, t in zip(answers, self.truths, strict=True)]
                 self.score.add(self.who, BEST, best, self.truths)
             if number in protocol.clicks:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam2refiner.errors import SaveError
-from napari_sam2refiner.evaluation.protocols import BASE, OTSU, REFINED, clicks_column
+from napari_sam2refiner.evaluation.protocols import BASE, REFINED, clicks_column
 from napari_sam2refiner.metrics import bootstrap_interval
 from napari_sam2refiner.planes.files import written_whole
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.evaluation.protocols import FieldScore
 
 HARM = 0.02  # IoU below the base's that counts as harm
-NAMES = {BASE: "base", REFINED: "refined", OTSU: "Otsu"}
+NAMES = {BASE: "base", REFINED: "refined", "otsu": "Otsu", "random-walker": "random walker", "grabcut": "GrabCut"}
 
 
 @dataclass(frozen=True)
