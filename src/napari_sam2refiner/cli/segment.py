@@ -67,8 +67,8 @@ def segment(
     ] = None,
 ) -> None:
     """Segment the object that points and boxes mean, or all objects of a prompts file."""
-    _check_place(output, (".tif", ".tiff"))
-    _check_place(overlay, (".png",))
+    check_place(output, (".tif", ".tiff"))
+    check_place(overlay, (".png",))
     objects = _objects(point, negative, box, prompts)
     start = time.perf_counter()
     from napari_sam2refiner.planes.files import read_plane
@@ -129,7 +129,7 @@ def _check_prompts(objects: Sequence[PromptedObject], shape: tuple[int, ...]) ->
             raise InvalidPromptError(msg) from error
 
 
-def _check_place(path: Path | None, suffixes: tuple[str, ...]) -> None:
+def check_place(path: Path | None, suffixes: tuple[str, ...]) -> None:
     """Raise before any work if a file cannot be written where it is wanted."""
     if path is None:
         return

@@ -1,0 +1,135 @@
+"""Refine labels: every object of a label image goes in as a mask prompt and comes back with a better outline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError
+from napari_sam2refiner.planes.region import bounding_window
+from napari_sam2refiner.prompts import Prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from napari_sam2refiner.sessions.base import PlaneSession, Prediction
+
+CHUNK = 32  # objects whose answers, each of the size of the plane, are held at once
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one object.
+
+    Attributes
+    ----------
+    object_id : int
+    pixels_before, pixels_after : int
+    iou : float
+        Between the mask before and the one that was found.
+    score : float
+        The network's estimate of the found mask's IoU.
+    kept : bool
+        Whether the object was left as it was, as it would have changed by more than was allowed.
+    """
+
+    object_id: int
+    pixels_before: int
+    pixels_after: int
+    iou: float
+    score: float
+    kept: bool
+
+
+def refine_labels(
+    session: PlaneSession,
+    labels: npt.NDArray[Any],
+    *,
+    most_change: float = 0.5,
+    refine: bool = True,
+    progress: Callable[[int, int], object] | None = None,
+) -> tuple[npt.NDArray[Any], list[Change]]:
+    """Return labels with better outlines, and what changed.
+
+    Where two objects want a pixel, it goes to the one that is surer of it; an object that is kept keeps all of its own.
+
+    Parameters
+    ----------
+    session : PlaneSession
+        With the image.
+    labels : (Y, X) integer array
+        Zero is the ground; not changed.
+    most_change : float
+        An object whose IoU with what was found is below one minus this is kept as it is; 0 to 1.
+    refine : bool
+        Whether the refiner works on the base's masks.
+    progress : callable, optional
+        Called with (objects done, objects there are).
+
+    Returns
+    -------
+    labels : (Y, X) array
+        Of the same dtype and ids.
+    changes : list of Change
+        By id.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If these are no labels of the session's image.
+    InvalidConfigError
+        If `most_change` is out of range.
+    """
+    if not 0.0 <= most_change <= 1.0:
+        msg = f"most_change is {most_change}; choose from 0 (change nothing) to 1 (take all that is found)."
+        raise InvalidConfigError(msg)
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.shape != session.shape:
+        msg = f"the labels have shape {labels.shape} and dtype {labels.dtype}; give integers of shape {session.shape}."
+        raise InvalidLabelsError(msg)
+    ids = [i for i in np.unique(labels).tolist() if i > 0]
+    refined, surest = np.zeros_like(labels), np.zeros(labels.shape, np.float32)
+    changes = []
+    for object_id, answer in _answers(session, labels, ids, refine, progress):
+        before = labels == object_id
+        after, change = _compared(before, answer, object_id, most_change)
+        certainty = np.full(labels.shape, np.inf, np.float32) if change.kept else answer.logits
+        taken = after & (certainty > surest)
+        refined[taken], surest[taken] = object_id, certainty[taken]
+        changes.append(change)
+    there, counts = np.unique(refined, return_counts=True)
+    pixels = dict(zip(there.tolist(), counts.tolist(), strict=True))
+    return refined, [replace(c, pixels_after=pixels.get(c.object_id, 0)) for c in changes]
+
+
+def _answers(
+    session: PlaneSession,
+    labels: npt.NDArray[Any],
+    ids: Sequence[int],
+    refine: bool,
+    progress: Callable[[int, int], object] | None,
+) -> Iterator[tuple[int, Prediction]]:
+    """Ask for all objects, some at a time."""
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        answers = session.predict_many([Prompts(mask=labels == i) for i in part], refine=refine)
+        yield from zip(part, answers, strict=True)
+        if progress is not None:
+            progress(start + len(part), len(ids))
+
+
+def _compared(
+    before: npt.NDArray[np.bool_], answer: Prediction, object_id: int, most_change: float
+) -> tuple[npt.NDArray[np.bool_], Change]:
+    """Return the mask to write, and what changed."""
+    window = bounding_window(before | answer.mask)
+    assert window is not None, "an id of the labels has pixels"
+    old, new = before[window], answer.mask[window]
+    overlap = float((old & new).sum() / (old | new).sum())
+    kept = overlap < 1.0 - most_change
+    after = before if kept else answer.mask
+    return after, Change(object_id, int(old.sum()), int(after.sum()), overlap, answer.score, kept)
