@@ -1,7 +1,8 @@
-"""A session that paints discs, and a canvas without napari, for tests of everything around them."""
+"""Sessions that paint discs or know the truth, and a canvas without napari, for tests of everything around them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -178,3 +179,46 @@ class FakeCanvas:
 
     def slide(self, step: int) -> None:
         self.go_to(PlaneIndex((step, *self.plane.steps[1:]), self.plane.displayed))
+
+
+class KnowingSession:
+    """Knows the labels: answers with the object under the first click or in the box, or with nothing."""
+
+    def __init__(self, labels: npt.NDArray[np.int32], *, answers: bool = True, half_first: bool = False) -> None:
+        self.labels, self.answers, self.half_first = labels, answers, half_first
+        self.asked: list[Sequence[Prompts]] = []
+        self.refined: list[bool] = []
+        self.given: list[list[Prediction | None]] = []
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.labels.shape
+        return rows, columns
+
+    def set_image(self, image: npt.NDArray[Any]) -> Self:
+        assert image.shape[:2] == self.shape
+        return self
+
+    def predict(self, prompts: Prompts, *, refine: bool, previous: Prediction | None = None) -> Prediction:
+        prompts.check(self.shape)
+        if len(prompts.boxes):
+            y0, x0, y1, x1 = prompts.boxes[0]
+            y, x = round((y0 + y1) / 2), round((x0 + x1) / 2)
+        else:
+            y, x = map(round, prompts.points[0])
+        self.refined.append(refine)
+        truth = (self.labels == self.labels[y, x]) & self.answers
+        shown = truth.copy()
+        if self.half_first and previous is None and not len(prompts.boxes):
+            shown[:y] = False
+        masks = (shown, truth)
+        candidates = tuple(Candidate(m, np.where(m, 1, -1).astype(np.float32), 0.5) for m in masks)
+        return Prediction(shown, candidates[0].logits, 0.5, candidates)
+
+    def predict_many(
+        self, prompts: Sequence[Prompts], *, previous: Sequence[Prediction | None] | None = None, **options: Any
+    ) -> list[Prediction]:
+        self.asked.append(prompts)
+        before = [None] * len(prompts) if previous is None else list(previous)
+        self.given.append(before)
+        return [self.predict(p, previous=b, **options) for p, b in zip(prompts, before, strict=True)]

@@ -45,6 +45,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_measures_every_set_into_a_table_and_files(tmp_path: Path, data: Path, model: Path) -> None:
     files = ["--json", tmp_path / "m.json", "--markdown", tmp_path / "m.md"]
+    files += ["--plot", tmp_path / "plot.png", "--cases", tmp_path / "cases.png"]
     choice = ["--objects", 2, "--fields", 2, "--clicks", 2, "--clicks", 1]
     result = run("--data", data, "--model", model, "--device", "cpu", *choice, *files)
     assert result.exit_code == 0, result.output
@@ -59,6 +60,7 @@ def test_measures_every_set_into_a_table_and_files(tmp_path: Path, data: Path, m
     assert content["about"]["refined"] is False  # there is none
     assert [s["name"] for s in content["sets"]] == ["discs", "more"]
     assert content["sets"][0]["cells"]["otsu"]["1 click"]["mean"] > 0.8
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("plot.png", "cases.png"))
     assert (tmp_path / "m.md").read_text().startswith("| set | images | objects | by | best candidate | 1 click |")
 
 
@@ -91,4 +93,5 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, data: Path, mod
     assert "holds no set with a split 'train'" in sentence(run("--data", data / "more", "--split", "train"))
     assert "holds no data set" in sentence(run("--data", tmp_path / "none"))
     assert "there is no folder" in sentence(run("--data", data, "--json", tmp_path / "none" / "m.json"))
+    assert "show clicks" in sentence(run("--data", data, "--protocol", "box", "--plot", tmp_path / "plot.png"))
     assert "did you mean 'micro'?" in sentence(run("--data", data, "--model", "micor"))

@@ -1,67 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from annotated import discs
+from fakes import KnowingSession
 
 from napari_sam2refiner.datasets import Field
 from napari_sam2refiner.evaluation import protocols
 from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field
 from napari_sam2refiner.planes.intensity import limits
-from napari_sam2refiner.sessions.base import Candidate, Prediction
 
 if TYPE_CHECKING:
     import pytest
 
-    from napari_sam2refiner.prompts import Prompts
 
 Mask = npt.NDArray[np.bool_]
-
-
-class KnowingSession:
-    """Knows the labels: answers with the object under the first click or in the box, or with nothing."""
-
-    def __init__(self, labels: npt.NDArray[np.int32], *, answers: bool = True, half_first: bool = False) -> None:
-        self.labels, self.answers, self.half_first = labels, answers, half_first
-        self.asked: list[Sequence[Prompts]] = []
-        self.refined: list[bool] = []
-        self.given: list[list[Prediction | None]] = []
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        rows, columns = self.labels.shape
-        return rows, columns
-
-    def set_image(self, image: npt.NDArray[Any]) -> Self:
-        assert image.shape[:2] == self.shape
-        return self
-
-    def predict(self, prompts: Prompts, *, refine: bool, previous: Prediction | None = None) -> Prediction:
-        prompts.check(self.shape)
-        if len(prompts.boxes):
-            y0, x0, y1, x1 = prompts.boxes[0]
-            y, x = round((y0 + y1) / 2), round((x0 + x1) / 2)
-        else:
-            y, x = map(round, prompts.points[0])
-        self.refined.append(refine)
-        truth = (self.labels == self.labels[y, x]) & self.answers
-        shown = truth.copy()
-        if self.half_first and previous is None and not len(prompts.boxes):
-            shown[:y] = False
-        masks = (shown, truth)
-        candidates = tuple(Candidate(m, np.where(m, 1, -1).astype(np.float32), 0.5) for m in masks)
-        return Prediction(shown, candidates[0].logits, 0.5, candidates)
-
-    def predict_many(
-        self, prompts: Sequence[Prompts], *, previous: Sequence[Prediction | None] | None = None, **options: Any
-    ) -> list[Prediction]:
-        self.asked.append(prompts)
-        before = [None] * len(prompts) if previous is None else list(previous)
-        self.given.append(before)
-        return [self.predict(p, previous=b, **options) for p, b in zip(prompts, before, strict=True)]
 
 
 def field() -> Field:

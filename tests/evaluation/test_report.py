@@ -21,7 +21,12 @@ from napari_sam2refiner.evaluation.report import (
 def scored(name: str, base: list[float], refined: list[float] | None = None) -> FieldScore:
     """A field whose boundary IoU is half of its IoU."""
     ious = {"base": {"1 click": base}} | ({} if refined is None else {"refined": {"1 click": refined}})
-    return FieldScore(name, ious, {w: {c: [v / 2 for v in vs] for c, vs in of.items()} for w, of in ious.items()})
+    return FieldScore(
+        name,
+        list(range(len(base))),
+        ious,
+        {w: {c: [v / 2 for v in vs] for c, vs in of.items()} for w, of in ious.items()},
+    )
 
 
 def scores() -> SetScore:
@@ -69,7 +74,10 @@ def test_markdown() -> None:
 
 def test_who_was_not_asked_has_no_text() -> None:
     both = FieldScore(
-        "a", {"base": {"box": [0.5]}, "otsu": {"1 click": [0.4]}}, {"base": {"box": [0.5]}, "otsu": {"1 click": [0.4]}}
+        "a",
+        [1],
+        {"base": {"box": [0.5]}, "otsu": {"1 click": [0.4]}},
+        {"base": {"box": [0.5]}, "otsu": {"1 click": [0.4]}},
     )
     lines = markdown([summarise("cells", [both])]).splitlines()
     assert lines[0] == "| set | images | objects | by | box | 1 click |"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, ModelOption, RefinerOption, err, out
-from napari_sam2refiner.errors import ReadError
+from napari_sam2refiner.errors import InvalidConfigError, ReadError
+
+CASES = 3  # of the worst and of the best objects of a set that are drawn
 
 
 class Asked(StrEnum):
@@ -34,7 +36,8 @@ class Without(StrEnum):
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets import DataSet, Field, Split
-    from napari_sam2refiner.evaluation.protocols import FieldScore, Protocol
+    from napari_sam2refiner.evaluation.pictures import Case
+    from napari_sam2refiner.evaluation.protocols import Protocol
     from napari_sam2refiner.evaluation.report import SetScore
     from napari_sam2refiner.sessions.base import PlaneSession
 
@@ -73,6 +76,12 @@ def evaluate(
     markdown_file: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Where the table goes.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="PNG", help="Where to draw IoU against clicks.")
+    ] = None,
+    cases: Annotated[
+        Path | None, typer.Option("--cases", metavar="PNG", help="Where to draw each set's worst and best masks.")
+    ] = None,
     model: ModelOption = "micro",
     refiner: RefinerOption = None,
     device: DeviceOption = "auto",
@@ -81,11 +90,16 @@ def evaluate(
 
     Averages are over the objects of a field first, then over fields.
     """
+    from napari_sam2refiner.evaluation.pictures import draw_cases, draw_clicks
     from napari_sam2refiner.evaluation.protocols import Protocol
     from napari_sam2refiner.evaluation.report import check_place, markdown, save_json, save_text
 
-    for path in (json_file, markdown_file):
+    files = (json_file, markdown_file, plot, cases)
+    for path in files:
         check_place(path)
+    if (plot or cases) and Asked.CLICKS not in protocols:
+        msg = "--plot and --cases show clicks; ask them by --protocol clicks, or leave these out."
+        raise InvalidConfigError(msg)
     sets = _sets(data, names, split)
     session, is_trained = _open(model, refiner, device)
     numbers = tuple(sorted(set(clicks)))
@@ -98,7 +112,7 @@ def evaluate(
         refined=refine and is_trained,
         objects=objects,
     )
-    scores = _measure(session, sets, split, protocol, fields)
+    scores, shown = _measure(session, sets, split, protocol, fields, CASES if cases else 0)
     out.print(_table(scores))
     about = {
         "model": model,
@@ -112,7 +126,11 @@ def evaluate(
         save_json(json_file, scores, about)
     if markdown_file is not None:
         save_text(markdown_file, markdown(scores) + "\n")
-    for path in (json_file, markdown_file):
+    if plot is not None:
+        draw_clicks(plot, scores, numbers)
+    if cases is not None:
+        draw_cases(cases, shown)
+    for path in files:
         if path is not None:
             out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
 
@@ -143,24 +161,28 @@ def _open(model: str, refiner: str | None, device: str) -> tuple[PlaneSession, b
 
 
 def _measure(
-    session: PlaneSession, sets: list[DataSet], split: Split, protocol: Protocol, most: int | None
-) -> list[SetScore]:
-    """Measure set after set, and show how far it is."""
+    session: PlaneSession, sets: list[DataSet], split: Split, protocol: Protocol, most: int | None, cases: int
+) -> tuple[list[SetScore], list[Case]]:
+    """Measure set after set, and show how far it is; so many of the worst and the best objects of each."""
+    from napari_sam2refiner.evaluation.pictures import find_cases
     from napari_sam2refiner.evaluation.protocols import evaluate_field
     from napari_sam2refiner.evaluation.report import summarise
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    scores = []
+    scores: list[SetScore] = []
+    shown: list[Case] = []
     with Progress(*columns, console=err) as progress:
         for one in sets:
             items = _Spread(one.read(split), most)
-            measured: Iterable[FieldScore] = (evaluate_field(session, item, protocol) for item in items)
-            scores.append(summarise(one.name, list(progress.track(measured, len(items), description=one.name))))
-    return scores
+            fields = [evaluate_field(session, item, protocol) for item in progress.track(items, description=one.name)]
+            scores.append(summarise(one.name, fields))
+            if cases:
+                shown += find_cases(session, one.name, items, fields, protocol, cases)
+    return scores, shown
 
 
-class _Spread:
-    """Fields with objects at equal distances, or all; read one by one."""
+class _Spread(Sequence["Field"]):
+    """Fields at equal distances, or all; read when they are looked at."""
 
     def __init__(self, fields: Sequence[Field], most: int | None) -> None:
         self._fields = fields
@@ -169,11 +191,10 @@ class _Spread:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Field]:
-        for i in range(self._count):
-            field = self._fields[i * len(self._fields) // self._count]
-            if field.labels.any():
-                yield field
+    def __getitem__(self, index: int) -> Field:  # type: ignore[override]  # slices are not asked for
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return self._fields[index * len(self._fields) // self._count]
 
 
 def _table(scores: list[SetScore]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
@@ -79,6 +79,8 @@ class FieldScore:
     Attributes
     ----------
     name : str
+    ids : list of int
+        Of the objects, in the order of the values.
     ious, boundary_ious : dict of str to dict of str to list of float
         By who ("base", "refined", a rival), then by column, such as "1 click" or "box".
     clicks_needed : dict of str to dict of str to list of int
@@ -86,6 +88,7 @@ class FieldScore:
     """
 
     name: str
+    ids: list[int] = field(default_factory=list)
     ious: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     boundary_ious: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     clicks_needed: dict[str, dict[str, list[int]]] = field(default_factory=dict)
@@ -118,8 +121,8 @@ def evaluate_field(session: Answering, item: Field, protocol: Protocol) -> Field
     asked |= {name: RIVALS[name]() for name in protocol.rivals}
     for one in dict.fromkeys(asked.values()):
         one.set_image(item.image)
-    score = FieldScore(item.name)
     ids = _object_ids(item, protocol)
+    score = FieldScore(item.name, ids.tolist())
     for start in range(0, len(ids), CHUNK):
         truths = [item.labels == i for i in ids[start : start + CHUNK]]
         for who, one in asked.items():
@@ -160,37 +163,53 @@ class _Asked:
         self.score.add(self.who, column, [answer.mask for answer in answers], self.truths)
 
     def clicks(self, protocol: Protocol) -> None:
-        """Click, look, correct; objects that are already exact keep their mask."""
+        """Measure after each click that is asked for."""
         reached: list[list[float]] = [[] for _ in self.truths]  # IoU after each click
-        points: list[list[tuple[float, float]]] = [[] for _ in self.truths]
-        labels: list[list[int]] = [[] for _ in self.truths]
-        answers: list[Prediction | None] = [None] * len(self.truths)
-        for number in range(1, max(1, *protocol.clicks, MOST_CLICKS if protocol.targets else 1) + 1):
-            asked = []
-            for n, truth in enumerate(self.truths):
-                answer = answers[n]
-                click = next_click(None if answer is None else answer.mask, truth)
-                if click is not None:
-                    points[n].append((click.y, click.x))
-                    labels[n].append(int(click.positive))
-                    asked.append(n)
-            prompts = [Prompts(points=points[n], labels=labels[n]) for n in asked]
-            before = [answers[n] for n in asked]
-            told = self.session.predict_many(prompts, refine=self.who == REFINED, previous=before)
-            for n, new in zip(asked, told, strict=True):
-                answers[n] = new
+        last = max(1, *protocol.clicks, MOST_CLICKS if protocol.targets else 1)
+        for number, answers in enumerate(clicked(self.session, self.truths, last, refine=self.who == REFINED), 1):
+            masks = [answer.mask for answer in answers]
             if protocol.targets:
-                for ious, shown, truth in zip(reached, answers, self.truths, strict=True):
-                    ious.append(0.0 if shown is None else iou(shown.mask, truth))
+                for ious, mask, truth in zip(reached, masks, self.truths, strict=True):
+                    ious.append(iou(mask, truth))
             if number == 1 and self.who in (BASE, REFINED):
                 best = [_best(a, t) for a, t in zip(answers, self.truths, strict=True)]
                 self.score.add(self.who, BEST, best, self.truths)
             if number in protocol.clicks:
-                masks = [a.mask for a in answers if a is not None]
                 self.score.add(self.who, clicks_column(number), masks, self.truths)
         for target in protocol.targets:
             needed = self.score.clicks_needed.setdefault(self.who, {}).setdefault(target_column(target), [])
             needed.extend(number_of_clicks(ious, target, MOST_CLICKS) for ious in reached)
+
+
+def clicked(session: Answering, truths: Sequence[Mask], last: int, *, refine: bool) -> Iterator[list[Prediction]]:
+    """Click, look, correct: yield the answers for all objects after each of so many clicks.
+
+    Parameters
+    ----------
+    session : ImageSession
+        With the image.
+    truths : sequence of (Y, X) bool array
+        One for each object, none empty. An object that is exact keeps its answer.
+    last : int
+        Clicks for each object.
+    refine : bool
+        Whether the refiner is asked too.
+    """
+    points: list[list[tuple[float, float]]] = [[] for _ in truths]
+    labels: list[list[int]] = [[] for _ in truths]
+    answers: dict[int, Prediction] = {}
+    for _ in range(last):
+        asked = []
+        for n, truth in enumerate(truths):
+            click = next_click(answers[n].mask if n in answers else None, truth)
+            if click is not None:
+                points[n].append((click.y, click.x))
+                labels[n].append(int(click.positive))
+                asked.append(n)
+        prompts = [Prompts(points=points[n], labels=labels[n]) for n in asked]
+        told = session.predict_many(prompts, refine=refine, previous=[answers.get(n) for n in asked])
+        answers.update(zip(asked, told, strict=True))
+        yield [answers[n] for n in range(len(truths))]
 
 
 def clicks_column(number: int) -> str:
@@ -208,7 +227,6 @@ def random_points_column(number: int) -> str:
     return f"{number} random point" + ("s" if number > 1 else "")
 
 
-def _best(answer: Prediction | None, truth: Mask) -> Mask:
+def _best(answer: Prediction, truth: Mask) -> Mask:
     """The candidate nearest to the truth."""
-    assert answer is not None, "every object is asked once"
     return max((c.mask for c in answer.candidates), key=lambda mask: iou(mask, truth), default=answer.mask)

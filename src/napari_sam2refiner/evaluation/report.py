@@ -72,7 +72,8 @@ class SetScore:
 
 
 def summarise(name: str, fields: list[FieldScore]) -> SetScore:
-    """Average over the objects of an image first, then over images."""
+    """Average over the objects of an image first, then over images; those without objects do not count."""
+    fields = [f for f in fields if f.ids]
     cells: dict[str, dict[str, Cell]] = {}
     for who, columns in fields[0].ious.items():
         for column in columns:
@@ -80,7 +81,7 @@ def summarise(name: str, fields: list[FieldScore]) -> SetScore:
             boundary = float(np.mean([np.mean(f.boundary_ious[who][column]) for f in fields]))
             harm = _harm(fields, column) if who == REFINED else None
             cells.setdefault(who, {})[column] = Cell(float(np.mean(means)), *bootstrap_interval(means), boundary, harm)
-    objects = sum(len(next(iter(f.ious[BASE].values()))) for f in fields)
+    objects = sum(len(f.ids) for f in fields)
     needed = {
         who: {column: float(np.mean([np.mean(f.clicks_needed[who][column]) for f in fields])) for column in columns}
         for who, columns in fields[0].clicks_needed.items()
