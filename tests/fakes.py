@@ -36,7 +36,7 @@ class FakeSession:
     def shape(self) -> tuple[int, int] | None:
         return None if self.image is None else (self.image.shape[0], self.image.shape[1])
 
-    def set_image(self, image: npt.NDArray[Any]) -> Self:
+    def set_image(self, image: npt.NDArray[Any], intensity: str = "percentile") -> Self:
         self.image = image
         self.log.append(("image", image.shape))
         return self
@@ -195,8 +195,9 @@ class KnowingSession:
         rows, columns = self.labels.shape
         return rows, columns
 
-    def set_image(self, image: npt.NDArray[Any]) -> Self:
+    def set_image(self, image: npt.NDArray[Any], intensity: str = "percentile") -> Self:
         assert image.shape[:2] == self.shape
+        self.intensity = intensity
         return self
 
     def predict(self, prompts: Prompts, *, refine: bool, previous: Prediction | None = None) -> Prediction:

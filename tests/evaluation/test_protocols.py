@@ -9,7 +9,7 @@ from fakes import KnowingSession
 
 from napari_sam2refiner.datasets import Field
 from napari_sam2refiner.evaluation import protocols
-from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field
+from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field, hq_box
 from napari_sam2refiner.planes.intensity import limits
 
 if TYPE_CHECKING:
@@ -99,3 +99,20 @@ def test_clicks_are_counted_until_a_target_is_reached() -> None:
     ignorant = KnowingSession(field().labels, answers=False)
     score = evaluate_field(ignorant, field(), Protocol(clicks=(1,), boxes=False, rivals=(), targets=(0.9,)))
     assert score.clicks_needed == {"base": {"NoC@90": [20, 20, 20]}}
+
+
+def test_hq_sams_box_lies_in_its_square() -> None:
+    truth = np.zeros((512, 2048), bool)
+    truth[10:20, 100:300] = True
+    # Rows are magnified twice: 20 to 39 of the square; columns are halved: 50 to 149.
+    assert hq_box(truth) == (9.75, 100.5, 19.25, 298.5)
+    dot = np.zeros((4096, 4096), bool)
+    dot[7, 9] = True
+    assert hq_box(dot) == (6.5, 8.5, 7.5, 9.5)
+
+
+def test_hq_sams_protocol_takes_intensities_as_they_are() -> None:
+    session = KnowingSession(field().labels)
+    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, rivals=(), hq_box=True))
+    assert score.ious == {"base": {"HQ box": [1.0] * 3}}
+    assert session.intensity == "dtype"

@@ -22,6 +22,7 @@ class Asked(StrEnum):
 
     CLICKS = "clicks"
     BOX = "box"
+    HQ_BOX = "hq-box"
     RANDOM_POINTS = "random-points"
 
 
@@ -57,7 +58,11 @@ def evaluate(
         int | None, typer.Option("--fields", min=1, help="Fields of a set at most, spread over all of it.")
     ] = None,
     protocols: Annotated[
-        list[Asked], typer.Option("--protocol", help="What is asked; may be repeated. Clicks and boxes if left out.")
+        list[Asked],
+        typer.Option(
+            "--protocol",
+            help="What is asked; may be repeated. Clicks and boxes if left out. hq-box is HQ-SAM's, for HQSeg-44K.",
+        ),
     ] = [Asked.CLICKS, Asked.BOX],  # noqa: B006
     clicks: Annotated[
         list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks or points; repeatable.")
@@ -107,6 +112,7 @@ def evaluate(
         clicks=numbers if Asked.CLICKS in protocols else (),
         targets=tuple(sorted(set(targets))) if Asked.CLICKS in protocols else (),
         boxes=Asked.BOX in protocols,
+        hq_box=Asked.HQ_BOX in protocols,
         random_points=numbers if Asked.RANDOM_POINTS in protocols else (),
         rivals=tuple(rival.value for rival in rivals if rival != Without.NONE),
         refined=refine and is_trained,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from typing import Protocol as Interface
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch.nn import functional as F
 
 from napari_sam2refiner.evaluation.rivals import RIVALS
 from napari_sam2refiner.metrics import boundary_iou, iou, number_of_clicks
@@ -26,13 +28,15 @@ BEST = "best candidate"  # of the first click: what a user who cycles through th
 
 MOST_CLICKS = 20  # and what counts where a target is never reached
 
+HQ_SIDE = 1024  # of the square in which HQ-SAM's evaluation takes its boxes
+
 CHUNK = 32  # objects whose answers, each of the size of the field, are held at once
 
 
 class Answering(Interface):
     """What is needed of a session, or of a rival, to be asked."""
 
-    def set_image(self, image: npt.NDArray[Any]) -> object:
+    def set_image(self, image: npt.NDArray[Any], intensity: Literal["percentile", "dtype"] = "percentile") -> object:
         """Take a plane."""
 
     def predict_many(
@@ -53,6 +57,8 @@ class Protocol:
         IoUs to reach by as many clicks as that takes, 20 at most.
     boxes : bool
         Whether tight and noisy boxes are asked.
+    hq_box : bool
+        Whether HQ-SAM's box is asked, and images are taken as they are stored, not by percentiles: see `hq_box`.
     random_points : tuple of int
         Numbers of points, drawn uniformly inside and given at once.
     rivals : tuple of str
@@ -66,6 +72,7 @@ class Protocol:
     clicks: tuple[int, ...] = (1, 3, 5)
     targets: tuple[float, ...] = ()
     boxes: bool = True
+    hq_box: bool = False
     random_points: tuple[int, ...] = ()
     rivals: tuple[str, ...] = ("otsu",)
     refined: bool = False
@@ -120,7 +127,7 @@ def evaluate_field(session: Answering, item: Field, protocol: Protocol) -> Field
     asked: dict[str, Answering] = dict.fromkeys((BASE, REFINED) if protocol.refined else (BASE,), session)
     asked |= {name: RIVALS[name]() for name in protocol.rivals}
     for one in dict.fromkeys(asked.values()):
-        one.set_image(item.image)
+        one.set_image(item.image, "dtype" if protocol.hq_box else "percentile")
     ids = _object_ids(item, protocol)
     score = FieldScore(item.name, ids.tolist())
     for start in range(0, len(ids), CHUNK):
@@ -133,6 +140,8 @@ def evaluate_field(session: Answering, item: Field, protocol: Protocol) -> Field
             if protocol.boxes:
                 ask.at_once("box", [Prompts(boxes=[tight_box(t)]) for t in truths])
                 ask.at_once("noisy box", [Prompts(boxes=[noisy_box(t, rng)]) for t in truths])
+            if protocol.hq_box:
+                ask.at_once("HQ box", [Prompts(boxes=[hq_box(t)]) for t in truths])
             for number in protocol.random_points:
                 points = [Prompts(points=random_points(t, number, rng)) for t in truths]
                 ask.at_once(random_points_column(number), points)
@@ -210,6 +219,27 @@ def clicked(session: Answering, truths: Sequence[Mask], last: int, *, refine: bo
         told = session.predict_many(prompts, refine=refine, previous=[answers.get(n) for n in asked])
         answers.update(zip(asked, told, strict=True))
         yield [answers[n] for n in range(len(truths))]
+
+
+def hq_box(truth: Mask) -> tuple[float, float, float, float]:
+    """Return the box that HQ-SAM's evaluation gives (Ke et al., arXiv 2306.01567), y0, x0, y1, x1 in plane pixels.
+
+    Its mask is first resized to the square of 1024 pixels, straight and bilinearly, and cut at a half; the box goes
+    from the first to the last pixel centre that is inside.
+
+    Parameters
+    ----------
+    truth : (Y, X) bool array
+        Not empty; one so thin that nothing is left of it in the square gives its tight box.
+    """
+    values = torch.from_numpy(truth)[None, None].float()
+    inside = F.interpolate(values, size=(HQ_SIDE, HQ_SIDE), mode="bilinear", align_corners=False)[0, 0].numpy() > 0.5
+    if not inside.any():
+        return tight_box(truth)
+    first, last = np.argwhere(inside).min(0), np.argwhere(inside).max(0)
+    scale = np.tile(np.array(truth.shape) / HQ_SIDE, 2)
+    y0, x0, y1, x1 = ((np.concatenate([first, last]) + 0.5) * scale - 0.5).tolist()
+    return y0, x0, y1, x1
 
 
 def clicks_column(number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,12 @@ class Rival(ABC):
 
     name: ClassVar[str]
 
-    def set_image(self, image: npt.NDArray[Any]) -> Self:
-        """Take a (Y, X) or (Y, X, C) plane."""
+    def set_image(
+        self,
+        image: npt.NDArray[Any],
+        intensity: Literal["percentile", "dtype"] = "percentile",  # noqa: ARG002 - as of any session
+    ) -> Self:
+        """Take a (Y, X) or (Y, X, C) plane, scaled by its percentiles."""
         self._look(rescale(image))
         return self
 
@@ -42,7 +46,7 @@ class Rival(ABC):
         self,
         prompts: Sequence[Prompts],
         *,
-        refine: bool = True,  # noqa: ARG002 - as of any session
+        refine: bool = True,  # noqa: ARG002
         previous: Sequence[Prediction | None] | None = None,  # noqa: ARG002
     ) -> list[Prediction]:
         """Answer several objects, one after the other."""

@@ -73,7 +73,7 @@ class PlaneSession(Protocol):
     def shape(self) -> tuple[int, int] | None:
         """Rows and columns of the plane; None before `set_image`."""
 
-    def set_image(self, image: npt.NDArray[Any]) -> Self:
+    def set_image(self, image: npt.NDArray[Any], intensity: Literal["percentile", "dtype"] = "percentile") -> Self:
         """Take a (Y, X) or (Y, X, C) plane; nothing is encoded before the first prediction."""
 
     def predict(
