@@ -70,6 +70,21 @@ def test_a_mask_is_a_first_prompt_without_clicks(batch: Batch) -> None:
     assert (prompts.mask_logits > 0).flatten(1).any(1).all()
 
 
+def test_mixtures_open_with_more_than_one_kind(batch: Batch) -> None:
+    both = talk(batch, "box_and_click").prompts()
+    assert both.labels.tolist() == [[BOX_START, BOX_END, POSITIVE]] * 3
+    middles = talk(batch, "click").prompts().coords[:, 0]
+    assert (both.coords[:, 2] - middles).abs().max() <= 2.0  # as far as the hand trembles
+    drawn = talk(batch, "mask_and_click").prompts()
+    assert drawn.has_mask.all()
+    assert drawn.mask_logits is not None
+    for n, (label, (x, y)) in enumerate(
+        zip(drawn.labels[:, 0], drawn.coords[:, 0].round().int().tolist(), strict=True)
+    ):
+        assert label in (POSITIVE, NEGATIVE)
+        assert bool(batch.seen[n, y // 2, x // 2]) == (label == POSITIVE)
+
+
 def test_corrections_are_clicks_on_errors_and_prompts_are_padded(batch: Batch) -> None:
     conversation = talk(batch, "click")
     shown = torch.full((3, 32, 32), -5.0)  # nothing was found

@@ -12,6 +12,8 @@ from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
 C = TypeVar("C", bound="TrainingConfig")
 
+FirstPrompt = Literal["click", "random_click", "box", "noisy_box", "noisy_mask", "box_and_click", "mask_and_click"]
+
 
 class TrainingConfig(BaseModel):
     """Settings of every course; unknown names are refused."""
@@ -89,7 +91,7 @@ class BaseTrainingConfig(TrainingConfig):
     """Share of crops that show their field about as large as the network sees it when the whole plane is shown."""
     extent: tuple[float, float] = (8.0, 300.0)
     """In the other crops, extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
-    first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
+    first_prompts: dict[FirstPrompt, float] = {
         "click": 0.45,
         "random_click": 0.2,
         "box": 0.15,
@@ -129,12 +131,14 @@ class RefinerTrainingConfig(TrainingConfig):
     """Of AdamW, after the warm-up and before the cool-down."""
     whole_planes: float = Field(0.4, ge=0, le=1)
     """Share of planes that are whole fields; the others are windows, down to where an object fills the view."""
-    first_prompts: dict[Literal["click", "random_click", "box", "noisy_box", "noisy_mask"], float] = {
+    first_prompts: dict[FirstPrompt, float] = {
         "click": 0.45,
         "random_click": 0.1,
         "box": 0.1,
-        "noisy_box": 0.1,
-        "noisy_mask": 0.25,
+        "noisy_box": 0.05,
+        "noisy_mask": 0.2,
+        "box_and_click": 0.05,
+        "mask_and_click": 0.05,
     }
     """Shares of the kinds of first prompt; one kind for all objects of a step."""
     single: float = Field(0.4, ge=0, le=1)

@@ -101,23 +101,42 @@ class Conversation:
             self._open(n, str(kind))
 
     def _open(self, n: int, kind: str) -> None:
-        """Give object n its first prompt."""
+        """Give object n its first prompts."""
         seen = self.batch.seen[n]
         if not seen.any() or kind == "click":
-            point = deepest_point(seen)
-            self._click(n, *(point if point is not None else self._any_pixel(n)), POSITIVE)
+            self._click_deepest(n)
         elif kind == "random_click":
             y, x = random_points(seen, 1, self.rng)[0]
             self._click(n, int(y), int(x), POSITIVE)
-        elif kind in ("box", "noisy_box"):
-            y0, x0, y1, x1 = tight_box(seen) if kind == "box" else noisy_box(seen, self.rng)
-            corners = [((x + 0.5) * SEEN - 0.5, (y + 0.5) * SEEN - 0.5) for y, x in ((y0, x0), (y1, x1))]
-            self.points[n] += corners
-            self.labels[n] += [BOX_START, BOX_END]
+        elif kind in ("box", "noisy_box", "box_and_click"):
+            self._box(n, tight_box(seen) if kind == "box" else noisy_box(seen, self.rng))
+            if kind == "box_and_click":
+                self._click_deepest(n)
         else:
-            rough = torch.from_numpy(noisy_mask(seen, self.rng))[None, None].float()
+            drawn = noisy_mask(seen, self.rng)
+            rough = torch.from_numpy(drawn)[None, None].float()
             self.previous[n] = MASK_LOGIT * (2.0 * F.avg_pool2d(rough, 4 // SEEN)[0] - 1.0)
             self.has_previous[n] = True
+            if kind == "mask_and_click":
+                self._correct(n, drawn)
+
+    def _box(self, n: int, box: tuple[float, float, float, float]) -> None:
+        """Draw a box of what is seen."""
+        y0, x0, y1, x1 = box
+        corners = [((x + 0.5) * SEEN - 0.5, (y + 0.5) * SEEN - 0.5) for y, x in ((y0, x0), (y1, x1))]
+        self.points[n] += corners
+        self.labels[n] += [BOX_START, BOX_END]
+
+    def _click_deepest(self, n: int) -> None:
+        """Click on the middle of object n."""
+        point = deepest_point(self.batch.seen[n])
+        self._click(n, *(point if point is not None else self._any_pixel(n)), POSITIVE)
+
+    def _correct(self, n: int, mask: npt.NDArray[np.bool_]) -> None:
+        """Click where a mask is most wrong, if it is."""
+        click = next_click(mask, self.batch.seen[n])
+        if click is not None:
+            self._click(n, click.y, click.x, POSITIVE if click.positive else NEGATIVE)
 
     def _any_pixel(self, n: int) -> tuple[int, int]:
         """A pixel of an object too thin to be seen at half resolution."""
@@ -148,10 +167,8 @@ class Conversation:
         """Look at the masks shown, logits (N, S/4, S/4), and click where each is most wrong."""
         self.previous, self.has_previous = shown[:, None].cpu(), torch.ones_like(self.has_previous)
         masks = F.interpolate(self.previous, scale_factor=4 // SEEN, mode="bilinear", align_corners=False)[:, 0] > 0
-        for n, (mask, truth) in enumerate(zip(masks.numpy(), self.batch.seen, strict=True)):
-            click = next_click(mask, truth)
-            if click is not None:
-                self._click(n, click.y, click.x, POSITIVE if click.positive else NEGATIVE)
+        for n, mask in enumerate(masks.numpy()):
+            self._correct(n, mask)
 
 
 def converse(
