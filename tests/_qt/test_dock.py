@@ -323,6 +323,18 @@ def test_two_images_keep_their_own_work(bench: Any) -> None:
     assert user.preview.any()
 
 
+def test_renaming_an_image_leaves_it_chosen(bench: Any) -> None:
+    user = bench(layer={})
+    user.viewer.add_image(np.zeros((40, 40)), name="other")
+    user.choose("other")
+    user.viewer.layers["prompts"].add((20, 20))
+    user.viewer.layers["other"].name = "renamed"
+    user.wait(user.is_idle)
+    assert user.dock.state.image == "renamed"
+    assert user.dock.source.image.name == "renamed"
+    assert user.dock.state.positives == 1
+
+
 def test_without_an_image_it_says_what_to_do_and_takes_the_first_that_comes(bench: Any) -> None:
     user = bench()
     assert "Open" in user.dock.status.hint.text()

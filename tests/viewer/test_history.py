@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sam2refiner.viewer.history import Act, History
@@ -48,6 +48,7 @@ def test_only_so_many_are_kept() -> None:
     assert values == {"x": 1}
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.one_of(st.integers(1, 99), st.sampled_from(["undo", "redo"]))))
 def test_behaves_like_a_list_of_states_with_a_cursor(steps: list[int | str]) -> None:
     values, history = {"x": 0}, History()
