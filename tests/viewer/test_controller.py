@@ -340,6 +340,29 @@ def test_work_on_another_image_waits_and_comes_back(desk: Desk) -> None:
     assert desk.state.image is None
 
 
+def test_an_image_left_while_it_was_answered_is_asked_again_on_return() -> None:
+    desk = Desk(at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    desk.controller.choose_image(None)
+    desk.run()
+    assert desk.canvas.previews == {}
+    desk.controller.choose_image(desk.canvas)
+    desk.run()
+    assert desk.preview is not None
+
+
+def test_a_model_chosen_elsewhere_answers_on_return(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.choose_image(FakeCanvas(np.zeros((20, 20)), "other"))
+    desk.controller.choose_model("tiny")
+    assert len(desk.predictions) == 1
+    desk.controller.choose_image(desk.canvas)
+    assert len(desk.predictions) == 2
+    assert desk.state.candidates == 3
+
+
 def test_choosing_another_model_asks_again_without_the_old_memory(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     desk.controller.choose_model("tiny")

@@ -422,8 +422,10 @@ class Controller:
     # -- requests --------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Answer the draft at hand, or get ready for its first prompt."""
-        if self._work is not None and self._work.draft(self._work.canvas.plane).marks.is_positive:
+        """Answer the draft at hand, or get ready for its next prompt."""
+        if self._work is None:
+            return
+        if self._work.draft(self._work.canvas.plane).marks.is_positive and self._answered() is None:
             self._ask()
         else:
             self._prepare()
@@ -547,7 +549,7 @@ class Controller:
             self._fail(f"There is not enough memory for labels of all of {canvas.name}; crop it, or open a part of it.")
             return
         self.state.news = ""
-        self._prepare()
+        self._look()
 
     def _leave(self) -> None:
         """Let the work on the image at hand wait."""
