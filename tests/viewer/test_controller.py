@@ -109,6 +109,27 @@ def test_guesses_go_round(desk: Desk) -> None:
     assert desk.state.candidate == 0
 
 
+def test_the_chosen_guess_stays_chosen_when_asked_again(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.next_candidate()
+    desk.controller.choose_model("tiny")
+    np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[1]))
+    assert resolve(desk.state).cycle.startswith("Guess 2 of 3")
+    desk.canvas.click(30, 45)
+    assert desk.predictions[-1][2].memo == ("memo", RADII[1])
+
+
+def test_a_guess_that_the_new_model_has_not_becomes_its_last(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.next_candidate()
+    desk.controller.next_candidate()
+    monkeypatch.setattr("fakes.RADII", RADII[:2])
+    desk.controller.choose_model("tiny")
+    assert resolve(desk.state).cycle.startswith("Guess 2 of 2")
+    desk.controller.next_candidate()
+    assert resolve(desk.state).cycle.startswith("Guess 1 of 2")
+
+
 def test_commit_undo_redo(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     mask = disc(SHAPE, 30, 40, RADII[0])

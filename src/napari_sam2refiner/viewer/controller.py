@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from psygnal import SignalInstance
 
     from napari_sam2refiner.planes.plane import PlaneIndex
-    from napari_sam2refiner.sessions.base import Prediction
 
 Submit = Callable[[Job, Callable[[Outcome], None]], None]
 
@@ -246,9 +245,9 @@ class Controller:
             return
         plane = self._work.canvas.plane
         before = self._work.draft(plane)
-        choice = (before.choice + 1) % len(answered.prediction.candidates)
+        choice = (answered.choice + 1) % len(answered.prediction.candidates)
         after = Draft(before.marks, choice, before)
-        self._answers.put(after, Answered(answered.prediction.choose(choice), answered.seconds))
+        self._answers.put(after, answered.choose(choice))
         self._change_draft(f"guess {choice + 1}", plane, before, after)
         self._show()
 
@@ -415,7 +414,7 @@ class Controller:
         if outcome.error:
             self._fail(outcome.error)
         else:
-            self._answers.put(draft, outcome.value)
+            self._answers.put(draft, outcome.value.choose(draft.choice))
             self.state.news = ""
         self._show()
 
@@ -494,7 +493,7 @@ class Controller:
         if work is None:
             state.image, state.obstacle, state.undo, state.redo = None, "", "", ""
             self._show_marks(Marks())
-            self._show_prediction(None, None, 0)
+            self._show_answer(None)
             return
         canvas = work.canvas
         draft, answered = work.draft(canvas.plane), self._answered()
@@ -503,7 +502,7 @@ class Controller:
         state.next_id = canvas.next_id()
         self._show_marks(draft.marks)
         prediction = None if answered is None else answered.prediction
-        self._show_prediction(prediction, None if answered is None else answered.seconds, draft.choice)
+        self._show_answer(answered)
         canvas.set_polarity(not state.negative, state.next_id)
         # While a corrected mask is worked out the one before stays on screen: a flicker would say that it is lost.
         if not (state.answering and draft.marks.is_positive):
@@ -514,13 +513,16 @@ class Controller:
         self.state.positives, self.state.negatives = positives, len(marks.points) - positives
         self.state.boxes, self.state.areas = len(marks.boxes), len(marks.areas)
 
-    def _show_prediction(self, prediction: Prediction | None, seconds: float | None, choice: int) -> None:
+    def _show_answer(self, answered: Answered | None) -> None:
         state = self.state
-        state.candidates = 0 if prediction is None else max(1, len(prediction.candidates))
-        state.candidate = choice
-        state.score = None if prediction is None else float(prediction.score)
-        state.seconds = seconds
-        state.pixels = 0 if prediction is None else int(np.count_nonzero(prediction.mask))
+        if answered is None:
+            state.candidates, state.candidate, state.pixels = 0, 0, 0
+            state.score = state.seconds = None
+            return
+        prediction = answered.prediction
+        state.candidates, state.candidate = max(1, len(prediction.candidates)), answered.choice
+        state.score, state.seconds = float(prediction.score), answered.seconds
+        state.pixels = int(np.count_nonzero(prediction.mask))
 
     def _say(self, news: str) -> None:
         self.state.news = news

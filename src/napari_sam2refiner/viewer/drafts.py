@@ -106,7 +106,7 @@ class Draft:
     ----------
     marks : Marks
     choice : int
-        Which candidate is shown.
+        Which candidate the user chose.
     parent : Draft or None
         What it was made from; None for an object that begins.
     """
@@ -118,10 +118,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A prediction and the seconds it took."""
+    """A prediction, the seconds it took, and which of its candidates is its mask."""
 
     prediction: Prediction
     seconds: float
+    choice: int = 0
+
+    def choose(self, choice: int) -> Answered:
+        """Return the answer with another candidate as its mask; the last where there are not so many."""
+        choice = min(choice, len(self.prediction.candidates) - 1)
+        return self if choice < 0 else Answered(self.prediction.choose(choice), self.seconds, choice)
 
 
 class Answers:
