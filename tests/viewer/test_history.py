@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +47,17 @@ def test_only_so_many_are_kept() -> None:
     while history.undo():
         pass
     assert values == {"x": 1}
+
+
+def test_an_act_that_cannot_be_undone_stays_done() -> None:
+    def fail() -> None:
+        raise RuntimeError
+
+    history = History()
+    history.add(Act("writing", fail, fail))
+    with pytest.raises(RuntimeError):
+        history.undo()
+    assert (history.next_undo, history.next_redo) == ("writing", "")
 
 
 @settings(deadline=None)  # a busy machine is no failure

@@ -166,6 +166,18 @@ def test_a_result_that_no_longer_fits_is_left_alone() -> None:
     assert (result.data == 5).all()
 
 
+@pytest.mark.parametrize("other", [np.ones((30, 40)), np.ones((1, 4, 30, 40)), np.ones(SHAPE)])
+def test_undo_leaves_labels_of_other_dimensions_alone(other: Any) -> None:
+    viewer, canvas = make()
+    written = canvas.write_mask(PlaneIndex((2, 1, 0, 0), (2, 3)), disc((30, 40), 10, 12, 5), 1, "keep")
+    labels = other.astype(np.uint32)
+    labels.flags.writeable = False
+    viewer.layers["cells objects"].data = labels
+    written.undo()
+    written.redo()
+    assert (viewer.layers["cells objects"].data == 1).all()
+
+
 @pytest.mark.parametrize("width", [1, 2])
 def test_preview_has_a_rim_and_a_filling(width: int) -> None:
     mask = np.zeros((12, 12), bool)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import Signal
 
-from napari_sam2refiner.errors import InvalidLabelsError
+from napari_sam2refiner.errors import SAM2RefinerError
 from napari_sam2refiner.labels.write import Overlap, Patch, next_free_id, write
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
 from napari_sam2refiner.viewer.drafts import Marks, Region, RegionKind
@@ -72,7 +72,7 @@ class WrittenMask:
         self._apply(self.patch.redo)
 
     def _apply(self, change: Callable[[npt.NDArray[Any]], None]) -> None:
-        with suppress(InvalidLabelsError, IndexError):  # the layer holds other labels now, which are not ours to change
+        with suppress(SAM2RefinerError, ValueError):  # other labels, or read-only ones: not ours to change
             change(self.plane.get(self.layer.data))
         self.layer.refresh()
         self.on_change()
