@@ -114,9 +114,8 @@ class FakeCanvas:
         self.mode = ""
         self.polarity = (True, 1)
 
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        return self.plane.shape(self.image)
+    def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
+        return plane.shape(self.image)
 
     def attach(self) -> None:
         if self.is_too_large:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
 from napari_sam2refiner.viewer.history import Act, History
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, PlaneSource, Request, Segmenter
@@ -18,8 +19,8 @@ from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap
 if TYPE_CHECKING:
     from psygnal import SignalInstance
 
-    from napari_sam2refiner.planes.plane import PlaneIndex
 
+Drafts = dict[PlaneIndex, Draft]
 Submit = Callable[[Job, Callable[[Outcome], None]], None]
 
 
@@ -72,8 +73,11 @@ class Canvas(Protocol):
         """The plane that is shown."""
 
     @property
-    def plane_shape(self) -> tuple[int, int]:
-        """Rows and columns of the plane that is shown."""
+    def marks(self) -> dict[PlaneIndex, Marks]:
+        """What is marked, by plane; planes without a mark may be left out."""
+
+    def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
+        """Return rows and columns of a plane; no pixels where the image has no such plane."""
 
     def attach(self) -> None:
         """Put the layers into the viewer."""
@@ -92,9 +96,6 @@ class Canvas(Protocol):
 
     def set_polarity(self, positive: bool, object_id: int) -> None:
         """Say what the next point is."""
-
-    def read_marks(self, plane: PlaneIndex) -> Marks:
-        """Return what is marked on a plane."""
 
     def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
         """Replace what is marked on a plane."""
@@ -120,7 +121,7 @@ class _Work:
     """What is in hand on one image: the draft of each plane, and what can be undone."""
 
     canvas: Canvas
-    drafts: dict[PlaneIndex, Draft] = field(default_factory=dict)
+    drafts: Drafts = field(default_factory=dict)
     history: History = field(default_factory=History)
 
     def draft(self, plane: PlaneIndex) -> Draft:
@@ -248,7 +249,7 @@ class Controller:
         choice = (answered.choice + 1) % len(answered.prediction.candidates)
         after = Draft(before.marks, choice, before)
         self._answers.put(after, answered.choose(choice))
-        self._change_draft(f"guess {choice + 1}", plane, before, after)
+        self._change_drafts(f"guess {choice + 1}", {plane: before}, {plane: after})
         self._show()
 
     def commit(self) -> None:
@@ -271,13 +272,13 @@ class Controller:
 
         def undo() -> None:
             written.undo()
-            self._restore(work, plane, before)
+            self._revisit(work, {plane: before})
 
         def redo() -> None:
             written.redo()
-            self._restore(work, plane, after)
+            self._revisit(work, {plane: after})
 
-        self._restore(work, plane, after)
+        self._restore(work, {plane: after})
         work.history.add(Act(f"object {object_id}", undo, redo))
         self.state.negative = False
         self._say(f"Object {object_id} kept: {written.pixels:,} pixels.")
@@ -290,8 +291,9 @@ class Controller:
         before = self._work.draft(plane)
         if before.marks:
             self._drop_answers()
-            self._change_draft("clearing", plane, before, Draft())
-            self._restore(self._work, plane, self._work.draft(plane))
+            after = {plane: Draft()}
+            self._change_drafts("clearing", {plane: before}, after)
+            self._restore(self._work, after)
             self._say("")
 
     def undo(self) -> None:
@@ -323,25 +325,13 @@ class Controller:
 
     def _on_marks_changed(self) -> None:
         """A prompt was added, moved or deleted."""
-        assert self._work is not None
-        plane = self._work.canvas.plane
-        before, marks = self._work.draft(plane), self._work.canvas.read_marks(plane)
-        if marks == before.marks:
-            return
-        outside = marks.find_outside(self._work.canvas.plane_shape)
-        if outside is not None:
-            self._work.canvas.write_marks(plane, before.marks)
-            self._fail(f"The point at ({outside[0]:.0f}, {outside[1]:.0f}) is outside the image; click inside it.")
-            return
-        after = Draft(marks, 0, before)
-        self._drop_answers()
-        self._change_draft(_difference(before.marks, marks), plane, before, after)
-        self._ask()
-        self._say("")
+        if self._take_marks():
+            self._ask()
+            self._say("")
 
     def _on_plane_changed(self) -> None:
         """A slider moved, or axes were rolled: the object of that plane is at hand now."""
-        assert self._work is not None
+        self._take_marks()  # what was pasted came without a word
         self._drop_answers()
         self._look()
         self._say("")
@@ -372,13 +362,15 @@ class Controller:
     def _on_layer_lost(self, role: str, layer: Any) -> None:
         """The user deleted one of the layers; undo brings back what was in it."""
         assert self._work is not None
+        canvas = self._work.canvas
         if role == "result":
-            canvas = self._work.canvas
             self._work.history.add(
                 Act("deleting the result", partial(canvas.bring_back, layer), partial(canvas.take_away, layer))
             )
-        self._on_marks_changed()
-        self._say(f"The {role} layer was deleted; undo brings its contents back.")
+        comes_back = self._take_marks() or role == "result"
+        if role == "prompts":
+            canvas.start_clicking()
+        self._say(f"The {role} layer was deleted{'; undo brings its contents back' if comes_back else ''}.")
 
     def _on_load_progressed(self, load: int, share: float) -> None:
         if load == self._loads and not self._closed:
@@ -472,20 +464,44 @@ class Controller:
             return None
         return self._answers.get(self._work.draft(self._work.canvas.plane))
 
-    def _change_draft(self, what: str, plane: PlaneIndex, before: Draft, after: Draft) -> None:
-        """Take a new draft, undoably."""
+    def _take_marks(self) -> bool:
+        """Take what is marked now, on all planes, as one act; return whether anything is other than before."""
+        assert self._work is not None
+        work, marks = self._work, self._work.canvas.marks
+        drafts = {plane: work.draft(plane) for plane in (*work.drafts, *marks)}
+        after = {
+            plane: Draft(marks.get(plane, Marks()), 0, draft)
+            for plane, draft in drafts.items()
+            if marks.get(plane, Marks()) != draft.marks
+        }
+        before = {plane: drafts[plane] for plane in after}
+        error = _refuse(work.canvas, before, after)
+        if error:
+            self._restore(work, before)
+            self._fail(error)
+        elif after:
+            self._drop_answers()
+            self._change_drafts(_difference(before, after), before, after)
+        return bool(after) and not error
+
+    def _change_drafts(self, what: str, before: Drafts, after: Drafts) -> None:
+        """Take new drafts, undoably."""
         assert self._work is not None
         work = self._work
-        work.drafts[plane] = after
-        work.history.add(
-            Act(what, partial(self._restore, work, plane, before), partial(self._restore, work, plane, after))
-        )
+        work.drafts.update(after)
+        work.history.add(Act(what, partial(self._revisit, work, before), partial(self._revisit, work, after)))
 
-    def _restore(self, work: _Work, plane: PlaneIndex, draft: Draft) -> None:
-        """Put a draft back, and go where it can be seen."""
-        work.drafts[plane] = draft
-        work.canvas.write_marks(plane, draft.marks)
-        work.canvas.go_to(plane)
+    def _restore(self, work: _Work, drafts: Drafts) -> None:
+        """Put drafts back."""
+        work.drafts.update(drafts)
+        for plane, draft in drafts.items():
+            work.canvas.write_marks(plane, draft.marks)
+
+    def _revisit(self, work: _Work, drafts: Drafts) -> None:
+        """Put drafts back, and go where one can be seen."""
+        self._restore(work, drafts)
+        shown = work.canvas.plane
+        work.canvas.go_to(shown if shown in drafts else next(iter(drafts)))
 
     def _show(self) -> None:
         """Bring state and preview into line with the draft at hand."""
@@ -583,8 +599,25 @@ class Controller:
         ]
 
 
-def _difference(before: Marks, after: Marks) -> str:
-    """Name what the user did to the marks."""
+def _refuse(canvas: Canvas, before: Drafts, after: Drafts) -> str:
+    """Say why marks cannot be taken; nothing when they can. What is deleted is always taken."""
+    for plane, draft in after.items():
+        if draft.marks.count > before[plane].marks.count and canvas.obstacle:
+            return canvas.obstacle
+        outside = draft.marks.find_outside(canvas.shape_of(plane))
+        if outside is not None:
+            return f"The point at ({outside[0]:.0f}, {outside[1]:.0f}) is outside the image; click inside it."
+    return ""
+
+
+def _difference(before: Drafts, after: Drafts) -> str:
+    """Name what the user did."""
+    names = [_compare(draft.marks, after[plane].marks) for plane, draft in before.items()]
+    return names[0] if len(names) == 1 else f"{names[0]} and more on {len(names)} planes"
+
+
+def _compare(before: Marks, after: Marks) -> str:
+    """Name what the user did to the marks of one plane."""
     added = [point for point in after.points if point not in before.points]
     if len(after.points) > len(before.points):
         return "positive point" if added and added[-1][2] else "negative point"

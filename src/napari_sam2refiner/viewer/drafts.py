@@ -62,6 +62,11 @@ class Marks:
         return bool(self.points or self.regions)
 
     @property
+    def count(self) -> int:
+        """How many marks there are."""
+        return len(self.points) + len(self.regions)
+
+    @property
     def boxes(self) -> tuple[Region, ...]:
         """The regions that are boxes."""
         return tuple(region for region in self.regions if region.kind == "rectangle")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-FEATURES = ("polarity", "object_id")
+FEATURES = ("polarity", "object_id", "axes")
 POLARITY_COLORS = {"positive": "#22dd55", "negative": "#ff3366"}
 POLARITY_SYMBOLS = {"positive": "disc", "negative": "x"}  # to be told apart without colours too
 FILL, OUTLINE = 1, 2
@@ -164,36 +166,37 @@ class ImageLayers:
     @property
     def plane(self) -> PlaneIndex:
         """The plane that is shown, or the nearest."""
-        axes = self._axes()
-        steps = self._steps()
-        inside = tuple(
-            0 if axis in axes else min(max(steps[axis], 0), self._shape[axis] - 1) for axis in range(self._image.ndim)
-        )
-        return PlaneIndex((*inside, 0), axes, self._image.ndim) if self._image.rgb else PlaneIndex(inside, axes)
+        steps = zip(self._steps(), self._shape, strict=True)
+        return self._plane([min(max(step, 0), size - 1) for step, size in steps], self._axes())
 
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """Rows and columns of the plane that is shown."""
-        rows, columns = self._axes()
-        return self._shape[rows], self._shape[columns]
+    def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
+        """Return rows and columns of a plane; no pixels where the image has no such plane."""
+        rows, columns = plane.displayed
+        steps = zip(plane.steps, self._shape, strict=False)
+        return (self._shape[rows], self._shape[columns]) if all(0 <= step < size for step, size in steps) else (0, 0)
 
     def go_to(self, plane: PlaneIndex) -> None:
         """Show a plane."""
-        if plane == self.plane or not self.exists:
+        if not self.exists or (plane == self.plane and not self.obstacle):
             return
         dims, ndim = self._viewer.dims, self._image.ndim
         lead = dims.ndim - ndim
-        if plane.displayed != self._axes():
-            others = [axis for axis in dims.order if axis - lead not in plane.displayed]
-            dims.order = (*others, *(axis + lead for axis in plane.displayed))
-        point = self._image.world_to_data(dims.point)
-        for axis in range(ndim):
-            if axis not in plane.displayed:
+        others = [axis for axis in range(ndim) if axis not in plane.displayed]
+        with self._quiet():
+            if plane.displayed != self._displayed():
+                behind = [axis for axis in dims.order if axis - lead not in plane.displayed]
+                dims.order = (*behind, *(axis + lead for axis in plane.displayed))
+            point = self._image.world_to_data(dims.point)
+            for axis in others:
                 point[axis] = plane.steps[axis]
-        world = self._image.data_to_world(point)
-        for axis in range(ndim):
-            if axis not in plane.displayed:
+            world = self._image.data_to_world(point)
+            for axis in others:
                 dims.set_point(axis + lead, world[axis])
+        self._on_dims_changed()
+
+    def _plane(self, steps: Sequence[int], axes: tuple[int, int]) -> PlaneIndex:
+        inside = tuple(0 if axis in axes else step for axis, step in enumerate(steps))
+        return PlaneIndex((*inside, 0), axes, self._image.ndim) if self._image.rgb else PlaneIndex(inside, axes)
 
     def _array(self) -> Any:
         return self._image.data[0] if self._image.multiscale else self._image.data
@@ -203,8 +206,9 @@ class ImageLayers:
         return tuple(self._array().shape[: self._image.ndim])
 
     def _displayed(self) -> tuple[int, int] | None:
+        """Return the axes on display, in the image's own order: a transposed view shows the same plane."""
         lead = self._viewer.dims.ndim - self._image.ndim
-        axes = tuple(axis - lead for axis in self._viewer.dims.displayed[-2:])
+        axes = tuple(sorted(axis - lead for axis in self._viewer.dims.displayed[-2:]))
         return cast("tuple[int, int]", axes) if len(axes) == 2 and min(axes) >= 0 else None
 
     def _axes(self) -> tuple[int, int]:
@@ -275,39 +279,52 @@ class ImageLayers:
         if points is not None:
             points.feature_defaults = self._feature_defaults()
 
-    def read_marks(self, plane: PlaneIndex) -> Marks:
-        """Return what is marked on a plane."""
-        return Marks(tuple(self._read_points(plane)), tuple(region for _, region in self._read_regions(plane)))
+    @property
+    def marks(self) -> dict[PlaneIndex, Marks]:
+        """What is marked, by plane; planes without a mark are left out."""
+        points, regions = defaultdict(list), defaultdict(list)
+        for plane, point in self._read_points():
+            points[plane].append(point)
+        for plane, _, region in self._read_regions():
+            regions[plane].append(region)
+        return {plane: Marks(tuple(points[plane]), tuple(regions[plane])) for plane in {**points, **regions}}
 
     def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
         """Replace what is marked on a plane."""
-        if marks != self.read_marks(plane):
+        if marks != self.marks.get(plane, Marks()):
             with self._quiet():
                 self._write_points(plane, marks)
                 self._write_regions(plane, marks)
 
-    def _read_points(self, plane: PlaneIndex) -> Iterator[tuple[float, float, bool]]:
+    def _read_points(self) -> Iterator[tuple[PlaneIndex, tuple[float, float, bool]]]:
+        """Give each point with its plane: that of the axes it was clicked on, since it lies on others too."""
         points = self._layers.get("prompts")
         if points is None:
             return
-        data, polarity = np.asarray(points.data, dtype=np.float64), points.features["polarity"].to_numpy()
-        for index in np.flatnonzero(_lies_on(plane, data)):
-            y, x = data[index, list(plane.displayed)].tolist()
-            yield y, x, bool(polarity[index] == "positive")
+        known = {_name_axes(axes): axes for axes in combinations(range(self._image.ndim), 2)}
+        columns = (points.features[name].to_numpy() for name in ("polarity", "axes"))
+        for place, polarity, name in zip(np.asarray(points.data, dtype=np.float64).tolist(), *columns, strict=True):
+            axes = known.get(name) or self._axes()
+            plane = self._plane([round(step) for step in place], axes)
+            yield plane, (place[axes[0]], place[axes[1]], bool(polarity == "positive"))
 
-    def _read_regions(self, plane: PlaneIndex) -> Iterator[tuple[int, Region]]:
+    def _read_regions(self) -> Iterator[tuple[PlaneIndex, int, Region]]:
+        """Give each shape with its plane, the one along which it is largest, and its index in the layer."""
         shapes = self._layers.get("regions")
         if shapes is None:
             return
-        for index, (corners, kind) in enumerate(zip(shapes.data, shapes.shape_type, strict=True)):
-            corners = np.asarray(corners, dtype=np.float64)
-            if kind in ("rectangle", "ellipse", "polygon") and _lies_on(plane, corners).all():
-                rows = corners[:, list(plane.displayed)].tolist()
-                yield index, Region(cast("RegionKind", kind), tuple((y, x) for y, x in rows))
+        for index, (data, kind) in enumerate(zip(shapes.data, shapes.shape_type, strict=True)):
+            corners = np.asarray(data, dtype=np.float64)
+            rows, columns = sorted(np.argsort(np.ptp(corners, axis=0), kind="stable")[-2:].tolist())
+            plane = self._plane(np.round(corners[0]).astype(int).tolist(), (rows, columns))
+            is_flat = (np.delete(np.round(corners) == np.round(corners[0]), (rows, columns), axis=1)).all()
+            if is_flat and kind in ("rectangle", "ellipse", "polygon"):
+                places = corners[:, [rows, columns]].tolist()
+                yield plane, index, Region(cast("RegionKind", kind), tuple((y, x) for y, x in places))
 
     def _write_points(self, plane: PlaneIndex, marks: Marks) -> None:
         points = cast("Points", self._layer("prompts"))
-        kept = ~_lies_on(plane, np.asarray(points.data))
+        kept = np.array([other != plane for other, _ in self._read_points()], dtype=bool)
         polarity = ["positive" if positive else "negative" for _, _, positive in marks.points]
         table = {name: [*points.features[name].to_numpy()[kept]] for name in FEATURES}
         new = self._expand(plane, [(y, x) for y, x, _ in marks.points])
@@ -316,12 +333,13 @@ class ImageLayers:
         points.data = data
         table["polarity"] += polarity
         table["object_id"] += [self._object_id] * len(polarity)
+        table["axes"] += [_name_axes(plane.displayed)] * len(polarity)
         self._set_features(points, table)
 
     def _write_regions(self, plane: PlaneIndex, marks: Marks) -> None:
         shapes = cast("Shapes", self._layer("regions"))
         mode, shapes.mode = shapes.mode, "pan_zoom"  # ends a shape that is being drawn
-        gone = {index for index, _ in self._read_regions(plane)}
+        gone = {index for other, index, _ in self._read_regions() if other == plane}
         if gone:
             shapes.selected_data = gone
             shapes.remove_selected()
@@ -340,12 +358,13 @@ class ImageLayers:
         return "positive" if self._positive != self._is_flipped else "negative"
 
     def _feature_defaults(self) -> dict[str, Any]:
-        return {"polarity": self._polarity(), "object_id": self._object_id}
+        return {"polarity": self._polarity(), "object_id": self._object_id, "axes": _name_axes(self._axes())}
 
     def _set_features(self, points: Points, table: dict[str, list[Any]]) -> None:
         points.features = {
             "polarity": np.array(table["polarity"], dtype=object),
             "object_id": np.array(table["object_id"]),
+            "axes": np.array(table["axes"], dtype=object),
         }
         points.symbol = [POLARITY_SYMBOLS.get(polarity, "disc") for polarity in table["polarity"]]
         points.feature_defaults = self._feature_defaults()  # an empty table has made them NaN
@@ -439,7 +458,11 @@ class ImageLayers:
                 canvas_size_limits=(8, 12),
                 border_color="white",
                 border_width=0.15,
-                features={"polarity": np.array([], object), "object_id": np.array([], int)},
+                features={
+                    "polarity": np.array([], object),
+                    "object_id": np.array([], int),
+                    "axes": np.array([], object),
+                },
                 face_color_cycle=POLARITY_COLORS,
                 **common,
             )
@@ -536,7 +559,7 @@ class ImageLayers:
 
     def _on_dims_changed(self) -> None:
         view = (self.plane, self.obstacle)
-        if view != self._view:
+        if view != self._view and not self._is_quiet:
             self._view = view
             self.plane_changed.emit()
 
@@ -565,7 +588,8 @@ class ImageLayers:
         for role, layer in list(self._layers.items()):
             if layer is event.value:
                 del self._layers[role]
-                self._drawn.clear()
+                if role == "preview":
+                    self._drawn.clear()
                 self._defer(partial(self._on_layer_lost, role, layer))
 
     def _on_image_lost(self) -> None:
@@ -591,12 +615,9 @@ def paint(mask: npt.NDArray[np.bool_], width: int) -> npt.NDArray[np.uint8]:
     return np.where(inside, FILL, np.where(mask, OUTLINE, 0)).astype(np.uint8)
 
 
-def _lies_on(plane: PlaneIndex, data: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Return which of (N, n) data coordinates lie on a plane."""
-    others = [axis for axis in range(data.shape[1]) if axis not in plane.displayed]
-    steps = np.array([plane.steps[axis] for axis in others])
-    lies: npt.NDArray[np.bool_] = (np.round(data[:, others]) == steps).all(1)
-    return lies
+def _name_axes(axes: tuple[int, int]) -> str:
+    """Return axes as they are noted in a table of features."""
+    return "{}, {}".format(*axes)
 
 
 def _action(event: Any) -> str:

@@ -1,0 +1,173 @@
+"""The controller on real layers in a viewer model, without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeSession
+from napari.components import ViewerModel
+
+from napari_sam2refiner.viewer.controller import Controller
+from napari_sam2refiner.viewer.layers import ImageLayers
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
+from napari_sam2refiner.viewer.state import DockState, ModelChoice
+
+STACK = (4, 30, 40)
+
+
+class Table:
+    """A viewer model with an image on the table of a controller; what is deferred runs when told."""
+
+    def __init__(self, shape: tuple[int, ...] = STACK) -> None:
+        self.log: list[Any] = []
+        self.errors: list[str] = []
+        self.deferred: list[Callable[[], None]] = []
+        self.viewer = ViewerModel()
+        self.image = self.viewer.add_image(np.zeros(shape, np.uint8), name="cells")
+        self.viewer.dims.set_point(0, 0)
+        self.state = DockState()
+        segmenter = Segmenter(lambda name, _: name, lambda _: FakeSession(self.log))
+        self.controller = Controller(self.state, segmenter, self.submit, self.make, self.errors.append)
+        self.controller.set_models((ModelChoice("micro", 1, True),))
+        self.controller.choose_model("micro")
+        self.controller.choose_image(self.image)
+
+    def submit(self, job: Job, done: Callable[[Outcome], None]) -> None:
+        done(perform(job))
+
+    def make(self, image: Any) -> ImageLayers:
+        return ImageLayers(self.viewer, image, self.deferred.append)
+
+    @property
+    def canvas(self) -> Any:
+        assert self.controller._work is not None
+        return self.controller._work.canvas
+
+    @property
+    def points(self) -> Any:
+        return self.viewer.layers["prompts"]
+
+    @property
+    def preview(self) -> Any:
+        return self.viewer.layers["preview"].data > 0
+
+    def click(self, *place: float) -> None:
+        self.points.add(place)
+
+    def delete(self, name: str) -> None:
+        self.viewer.layers.remove(name)
+        while self.deferred:
+            self.deferred.pop(0)()
+
+    def drafts(self) -> dict[Any, Any]:
+        assert self.controller._work is not None
+        return {plane: draft.marks for plane, draft in self.controller._work.drafts.items() if draft.marks}
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+def test_prompts_deleted_on_all_planes_come_back_with_one_undo(table: Table) -> None:
+    for plane in (0, 2):
+        table.viewer.dims.set_point(0, plane)
+        table.click(plane, 10, 10)
+    before = table.drafts()
+    table.delete("prompts")
+    assert table.drafts() == {}
+    assert not table.preview[2].any()
+    assert "undo" in table.state.news
+    table.controller.undo()
+    assert table.drafts() == table.canvas.marks == before
+    table.controller.redo()
+    assert table.drafts() == table.canvas.marks == {}
+
+
+def test_all_points_taken_away_elsewhere_are_one_act(table: Table) -> None:
+    for plane in (0, 2):
+        table.viewer.dims.set_point(0, plane)
+        table.click(plane, 10, 10)
+    table.points.selected_data = {0, 1}
+    table.points.remove_selected()
+    assert table.drafts() == {}
+    assert table.state.undo == "deleting a point and more on 2 planes"
+    table.controller.undo()
+    assert len(table.drafts()) == 2
+
+
+def test_points_that_came_without_a_word_are_taken_when_the_plane_changes(table: Table) -> None:
+    table.canvas._is_quiet = True
+    table.click(1, 10, 10)
+    table.canvas._is_quiet = False
+    table.viewer.dims.set_point(0, 1)
+    assert table.state.positives == 1
+    assert table.preview[1].any()
+
+
+def test_a_deleted_prompts_layer_takes_its_preview_along_and_is_there_for_the_next_click(table: Table) -> None:
+    table.click(0, 10, 10)
+    table.delete("prompts")
+    assert not table.preview.any()
+    table.click(0, 20, 20)
+    assert table.preview[0, 20, 20]
+    assert not table.preview[0, 10, 10]
+
+
+@pytest.mark.parametrize("name", ["preview", "prompts", "regions"])
+def test_undo_is_promised_only_where_it_brings_something_back(table: Table, name: str) -> None:
+    if name == "preview":
+        table.click(0, 10, 10)
+    table.delete(name)
+    assert table.state.news == f"The {name} layer was deleted."
+    assert table.state.undo == ("positive point" if name == "preview" else "")
+
+
+def test_a_transposed_view_shows_the_same_object(table: Table) -> None:
+    table.click(0, 10, 25)
+    table.viewer.dims.order = (0, 2, 1)
+    assert table.state.positives == 1
+    table.click(0, 12, 25)
+    table.controller.commit()
+    assert table.drafts() == table.canvas.marks == {}
+    table.viewer.dims.order = (0, 1, 2)
+    assert table.state.positives == 0
+    assert not table.preview.any()
+
+
+def test_a_point_belongs_to_the_plane_it_was_clicked_on(table: Table) -> None:
+    table.click(0, 10, 25)
+    before = table.drafts()
+    table.viewer.dims.order = (1, 0, 2)
+    table.viewer.dims.set_point(1, 10)
+    assert table.state.positives == 0
+    table.click(2, 10, 25)
+    assert table.state.positives == 1
+    table.controller.undo()
+    assert table.drafts() == table.canvas.marks == before
+
+
+def test_a_click_beyond_the_image_is_taken_back_with_the_reason(table: Table) -> None:
+    table.viewer.add_image(np.zeros((9, 30, 40)))
+    table.viewer.dims.set_point(0, 8)
+    table.click(8, 10, 10)
+    (error,) = table.errors
+    assert "slider" in error
+    assert len(table.points.data) == 0
+    table.viewer.dims.set_point(0, 0)
+    table.click(8, 10, 10)
+    assert "outside" in table.errors[1]
+    assert len(table.points.data) == 0
+
+
+def test_undo_goes_back_to_the_image(table: Table) -> None:
+    table.viewer.add_image(np.zeros((9, 30, 40)))
+    table.viewer.dims.set_point(0, 3)
+    table.click(3, 10, 10)
+    table.viewer.dims.set_point(0, 8)
+    table.controller.undo()
+    assert table.viewer.dims.point[0] == 3
+    assert table.state.obstacle == ""
