@@ -393,22 +393,41 @@ def test_choosing_another_model_asks_again_without_the_old_memory(desk: Desk) ->
     assert desk.state.model == "tiny"
 
 
-def test_model_that_cannot_be_loaded() -> None:
-    desk = Desk()
-
+def test_a_model_that_cannot_be_loaded_leaves_the_one_before(desk: Desk) -> None:
     def fail(*_: Any) -> None:
         msg = "no source answered; check the network."
         raise OSError(msg)
 
+    desk.canvas.click(30, 40)
+    before = desk.preview
     desk.controller._segmenter._load_model = fail
     desk.controller.choose_model("tiny")
-    assert desk.state.model is None
+    assert desk.state.model == "micro"
     assert not desk.state.loading
     assert "tiny cannot be loaded" in desk.errors[0]
-    desk.controller._segmenter._load_model = desk.load
+    assert desk.preview is before
+    desk.canvas.click(30, 50)
+    assert desk.preview is not before
+    assert len(desk.errors) == 1
+
+
+def test_without_any_model_another_can_be_chosen() -> None:
+    desk = Desk(at_once=False)
+    desk.waiting[0][1](Outcome(error="truncated"))
+    desk.waiting.clear()
+    assert desk.state.model is None
+    desk.at_once = True
     desk.controller.choose_model("micro")
     desk.canvas.click(30, 40)
     assert desk.preview is not None
+
+
+def test_a_superseded_model_that_arrives_is_the_one_to_fall_back_on() -> None:
+    desk = Desk(at_once=False)
+    desk.controller.choose_model("tiny")
+    desk.run()
+    desk.waiting[0][1](Outcome(error="truncated"))
+    assert desk.state.model == "micro"
 
 
 def test_only_the_newest_chosen_model_counts() -> None:
@@ -430,10 +449,18 @@ def test_a_click_while_the_model_loads_is_answered_when_it_is_there() -> None:
     assert len(desk.predictions) == 1
 
 
-def test_own_file_is_listed_and_loaded(desk: Desk) -> None:
+def test_own_file_is_listed_and_loaded_as_often_as_it_is_chosen(desk: Desk) -> None:
+    for _ in range(2):
+        desk.controller.choose_file("/somewhere/mine.pt")
+    assert desk.loaded == ["micro", "/somewhere/mine.pt", "/somewhere/mine.pt"]
+    assert [model.short_name for model in desk.state.models] == ["micro", "tiny", "mine.pt"]
+
+
+def test_own_file_that_cannot_be_loaded_is_not_listed(desk: Desk) -> None:
+    desk.controller._segmenter._load_model = lambda *_: 1 / 0
     desk.controller.choose_file("/somewhere/mine.pt")
-    assert desk.loaded[-1] == "/somewhere/mine.pt"
-    assert desk.state.models[-1].short_name == "mine.pt"
+    assert desk.state.models == MODELS
+    assert desk.state.model == "micro"
 
 
 def test_a_deleted_result_comes_back_with_undo(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -171,6 +171,7 @@ class Controller:
         self._asked: Draft | None = None
         self._generation = 0
         self._loads = 0
+        self._loaded: str | None = None
         self._closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
@@ -180,23 +181,22 @@ class Controller:
         self.state.models = models
 
     def choose_file(self, path: str) -> None:
-        """Load a model from the user's own file, listed from now on."""
-        if path not in [model.name for model in self.state.models]:
-            self.state.models = (*self.state.models, ModelChoice(path, 0, True, f"from {path}"))
-        self.choose_model(path)
+        """Load a model from the user's own file, again where it is loaded: the file may be another now."""
+        if not self._closed:
+            self._load(path)
 
     def choose_model(self, name: str | None) -> None:
         """Load a model, off this thread. The newest choice wins."""
-        if self._closed or name == self.state.model:
-            return
+        if not self._closed and name is not None and name != self.state.model:
+            self._load(name)
+
+    def _load(self, name: str) -> None:
+        """Load a model; until it is there the one before, and what it has answered, stay."""
         self._drop_answers()
-        self._answers.clear()
         self._loads += 1
         self.state.model = name
-        self.state.loading, self.state.loaded = name is not None, None
+        self.state.loading, self.state.loaded = True, None
         self._say("")
-        if name is None:
-            return
         job = Job("load", partial(self._segmenter.load, name), partial(self._on_load_progressed, self._loads))
         self._submit(job, partial(self._on_model_loaded, self._loads, name))
 
@@ -377,20 +377,29 @@ class Controller:
             self.state.loaded = share
 
     def _on_model_loaded(self, load: int, name: str, outcome: Outcome) -> None:
-        if load != self._loads or self._closed:
+        if self._closed:
+            return
+        if not outcome.error:  # it answers from now on, also when another has been chosen meanwhile
+            self._loaded = name
+            self._answers.clear()
+        if load != self._loads:
             return
         self.state.loading, self.state.loaded = False, None
+        self.state.model = self._loaded
         if outcome.error:
-            self.state.model = None
             self._fail(f"{name} cannot be loaded: {outcome.error}")
-            return
-        self.state.models = tuple(
-            ModelChoice(model.name, model.size, True, model.note) if model.name == name else model
-            for model in self.state.models
-        )
-        if not self.state.answering:  # a click made while loading has been waiting behind it
-            self._look()
-        self._say(f"{name} is ready.")
+        else:
+            self._list(name)
+            self.state.news = f"{name} is ready."
+        self._look()
+        self._show()
+
+    def _list(self, name: str) -> None:
+        """List a model that has been loaded as being on disk."""
+        models = self.state.models
+        if name not in [model.name for model in models]:
+            models = (*models, ModelChoice(name, 0, True, f"from {name}"))
+        self.state.models = tuple(replace(model, on_disk=model.on_disk or model.name == name) for model in models)
 
     def _on_prepared(self, generation: int, outcome: Outcome) -> None:
         if generation != self._generation or self._closed:
@@ -423,8 +432,9 @@ class Controller:
 
     def _ask(self) -> None:
         """Ask for a mask of the draft at hand, unless there is one or nothing says where the object is."""
-        if self._work is None or self.state.model is None or self._work.canvas.obstacle:
+        if not self._can_ask():
             return
+        assert self._work is not None
         canvas = self._work.canvas
         draft = self._work.draft(canvas.plane)
         is_asked = self.state.answering and self._asked is draft
@@ -440,12 +450,18 @@ class Controller:
 
     def _prepare(self) -> None:
         """Have the plane that is shown looked at before the first click."""
-        if self._work is None or self.state.model is None or self.state.loading or self._work.canvas.obstacle:
+        if not self._can_ask():
             return
+        assert self._work is not None
         generation = self._new_generation()
         self.state.encoding = True
         request = Request(self._work.canvas.source, self._work.canvas.plane)
         self._submit(Job("prepare", partial(self._segmenter.prepare, request)), partial(self._on_prepared, generation))
+
+    def _can_ask(self) -> bool:
+        """Return whether there is a model, and a plane for it; while a model loads, what is to be asked waits."""
+        is_ready = self._loaded is not None and not self.state.loading
+        return is_ready and self._work is not None and not self._work.canvas.obstacle
 
     def _new_generation(self) -> int:
         self._generation += 1

@@ -106,10 +106,9 @@ class Segmenter:
         self._sessions: OrderedDict[Hashable, PlaneSession] = OrderedDict()
 
     def load(self, name: str, tell: Tell) -> None:
-        """Load a model and forget what the one before has seen."""
-        self._model = None  # two large models need not fit at once
-        self._sessions.clear()
+        """Load a model and forget what the one before has seen; that one goes on where the new one cannot be had."""
         self._model = self._load_model(name, tell)
+        self._sessions.clear()
 
     def prepare(self, request: Request, _tell: Tell) -> None:
         """Look at the plane, so that the first click need not wait for it."""

@@ -178,7 +178,7 @@ def _status(state: DockState) -> str:
             return f"Downloading {name}: {100 * state.loaded:.0f} % ..."
         return f"{'Loading' if chosen is None or chosen.on_disk else 'Downloading'} {name} ..."
     if state.answering:
-        return "Looking at this plane for the first time ..." if state.encoding else "Working on the new prompt ..."
+        return "Working on the new prompt ..."
     if state.encoding:
         return "Getting ready for the first click on this plane ..."
     if state.candidates and not state.news:
@@ -206,7 +206,7 @@ def _hint(state: DockState) -> str:
         return state.obstacle
     if state.model is None:
         return "Choose a model above."
-    if state.answering:
+    if state.answering or (state.loading and _prompts(state)):
         return "You can go on clicking: the newest prompt wins."
     if _prompts(state) == 0:
         return "Click on an object."
