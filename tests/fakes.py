@@ -99,12 +99,12 @@ class FakeCanvas:
     marks_changed = Signal()
     plane_changed = Signal()
     image_changed = Signal(bool)
-    image_renamed = Signal(str)
+    image_renamed = Signal()
     image_removed = Signal()
     layer_lost = Signal(str, object)
 
     def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
-        self.image, self.name, self.key = image, name, id(image)
+        self.image, self.name = image, name
         self.source = FakeSource(image)
         self.exists, self.obstacle, self.attached, self.is_too_large = True, "", False, False
         self.plane = PlaneIndex((0,) * image.ndim, (image.ndim - 2, image.ndim - 1))
@@ -124,6 +124,9 @@ class FakeCanvas:
 
     def detach(self) -> None:
         self.attached = False
+
+    def close(self) -> None:
+        self.detach()
 
     def go_to(self, plane: PlaneIndex) -> None:
         if plane != self.plane:

@@ -62,6 +62,13 @@ class Table:
         while self.deferred:
             self.deferred.pop(0)()
 
+    @property
+    def result(self) -> Any:
+        return self.viewer.layers["cells objects"]
+
+    def add(self, name: str, shape: tuple[int, ...] = STACK) -> Any:
+        return self.viewer.add_image(np.zeros(shape, np.uint8), name=name)
+
     def drafts(self) -> dict[Any, Any]:
         assert self.controller._work is not None
         return {plane: draft.marks for plane, draft in self.controller._work.drafts.items() if draft.marks}
@@ -171,3 +178,86 @@ def test_undo_goes_back_to_the_image(table: Table) -> None:
     table.controller.undo()
     assert table.viewer.dims.point[0] == 3
     assert table.state.obstacle == ""
+
+
+def test_an_image_that_was_moved_while_it_waited_has_its_layers_where_it_is(table: Table) -> None:
+    table.click(0, 10, 10)
+    table.controller.commit()
+    table.controller.choose_image(table.add("other"))
+    table.image.translate = (0, 5, 7)
+    np.testing.assert_array_equal(table.result.translate, (0, 5, 7), err_msg="a result follows at once")
+    table.controller.choose_image(table.image)
+    for name in ("prompts", "regions", "preview"):
+        np.testing.assert_array_equal(table.viewer.layers[name].translate, (0, 5, 7), err_msg=name)
+
+
+def test_pixels_that_changed_while_the_image_waited_are_looked_at_again(table: Table) -> None:
+    table.click(0, 10, 10)
+    table.controller.choose_image(table.add("other"))
+    table.image.data = np.ones(STACK, np.uint8)
+    table.log.clear()
+    table.controller.choose_image(table.image)
+    assert [what for what, *_ in table.log] == ["image", "predict"]
+    assert table.preview[0, 10, 10]
+
+
+def test_an_image_of_another_shape_that_waited_begins_anew(table: Table) -> None:
+    table.click(0, 10, 10)
+    table.controller.choose_image(table.add("other"))
+    table.image.data = np.zeros((2, 20, 20), np.uint8)
+    table.controller.choose_image(table.image)
+    assert table.drafts() == {}
+    assert table.preview.shape == (2, 20, 20)
+
+
+@pytest.mark.parametrize("first", ["list", "layers"])
+def test_a_removed_image_is_named_also_where_another_takes_its_place(table: Table, first: str) -> None:
+    other = table.add("other")
+    table.click(0, 10, 10)
+    table.viewer.layers.remove("cells")
+    if first == "list":
+        table.controller.choose_image(other)
+    while table.deferred:
+        table.deferred.pop(0)()
+    table.controller.choose_image(other)
+    assert table.state.image == "other"
+    assert table.state.news == "cells was removed."
+
+
+def test_an_image_removed_while_it_waits_is_forgotten(table: Table) -> None:
+    table.click(0, 10, 10)
+    table.controller.choose_image(table.add("other"))
+    table.delete("cells")
+    assert len(table.controller._works) == 1
+    assert table.state.image == "other"
+
+
+def test_a_result_is_known_by_its_image_whatever_their_names(table: Table) -> None:
+    table.click(0, 10, 10)
+    table.controller.commit()
+    table.image.name = "renamed"
+    table.controller.close()
+    again = ImageLayers(table.viewer, table.image, table.deferred.append)
+    again.attach()
+    assert again.next_id() == 2
+    again.close()
+    namesake = ImageLayers(table.viewer, table.add("cells"), table.deferred.append)
+    namesake.attach()
+    assert namesake.next_id() == 1
+
+
+def test_labels_that_came_without_a_word_stay(table: Table) -> None:
+    table.result.data[2, 3:9, 3:9] = 5
+    table.controller.close()
+    assert (table.result.data[2, 3:9, 3:9] == 5).all()
+
+
+def test_an_empty_result_goes_and_a_deleted_one_stays_away(table: Table) -> None:
+    table.click(0, 10, 10)
+    table.controller.commit()
+    table.controller.choose_image(table.add("other"))
+    table.delete("cells objects")
+    table.controller.choose_image(table.image)
+    assert not table.result.data.any()
+    table.controller.close()
+    assert [layer.name for layer in table.viewer.layers] == ["cells", "other"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,10 +53,6 @@ class Canvas(Protocol):
         """Whether the image is still in the viewer."""
 
     @property
-    def key(self) -> Hashable:
-        """Which image this is, whatever its name."""
-
-    @property
     def name(self) -> str:
         """The image's name."""
 
@@ -84,6 +80,9 @@ class Canvas(Protocol):
 
     def detach(self) -> None:
         """Take them out, all but the result; they keep what they hold."""
+
+    def close(self) -> None:
+        """Detach, and take no more notice of the image."""
 
     def go_to(self, plane: PlaneIndex) -> None:
         """Show a plane."""
@@ -164,7 +163,7 @@ class Controller:
         self._submit = submit
         self._make_canvas = make_canvas
         self._report = report
-        self._works: dict[Hashable, _Work] = {}
+        self._works: dict[Any, _Work] = {}  # by image
         self._work: _Work | None = None
         self._image: Any = None
         self._answers = Answers()
@@ -204,7 +203,11 @@ class Controller:
         """Work on another image; what is in hand on this one waits. None: on no image."""
         if self._closed or image is self._image:
             return
-        self._leave()
+        if self._work is not None and not self._work.canvas.exists:
+            self._on_image_removed(self._work)  # the list of images hears of it before the layers do
+        elif self._work is not None:
+            self._leave()
+            self.state.news = ""
         self._image = image
         if image is not None:
             self._enter(image)
@@ -316,10 +319,10 @@ class Controller:
         """Let go of every image; may be called again."""
         if self._closed:
             return
-        self._leave()
-        self._closed = True
+        for work in list(self._works.values()):
+            self._forget(work)
         self._drop_answers()
-        self._works.clear()
+        self._closed = True
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -336,28 +339,30 @@ class Controller:
         self._look()
         self._say("")
 
-    def _on_image_changed(self, reshaped: bool) -> None:
+    def _on_image_changed(self, work: _Work, reshaped: bool) -> None:
         """The pixels are others now: what was seen is void, and where the shape is another, so are the prompts."""
-        self._drop_answers()
-        self._answers.clear()
-        if not reshaped:
+        is_at_hand = work is self._work
+        if reshaped:
+            self._forget(work)
+        else:
+            self._answers.clear()
+        if not is_at_hand:
+            return
+        if reshaped:
+            self._enter(self._image)
+            self._say("The image has another shape now, so its prompts were cleared and a running job was stopped.")
+        else:
+            self._drop_answers()
             self._look()
             self._say("The image has changed.")
-            return
-        image, self._image = self._image, None
-        self._discard("")
-        self.choose_image(image)
-        self._say("The image has another shape now, so its prompts were cleared and a running job was stopped.")
 
-    def _on_image_renamed(self, name: str) -> None:
-        self.state.image = name
-
-    def _on_image_removed(self) -> None:
-        """The image is gone: whatever was being worked out for it is dropped."""
-        was_busy = self.state.answering
-        name = self.state.image
-        self._image = None
-        self._discard(f"{name} was removed" + (", so its work was stopped." if was_busy else "."))
+    def _on_image_removed(self, work: _Work) -> None:
+        """An image is gone: whatever was being worked out for it is dropped."""
+        is_at_hand, was_busy = work is self._work, self.state.answering
+        self._forget(work)
+        if is_at_hand:
+            name, self._image = self.state.image, None
+            self._say(f"{name} was removed{', so its work was stopped' if was_busy else ''}.")
 
     def _on_layer_lost(self, role: str, layer: Any) -> None:
         """The user deleted one of the layers; undo brings back what was in it."""
@@ -568,49 +573,46 @@ class Controller:
 
     def _enter(self, image: Any) -> None:
         """Take up the work on an image, new or as it was left."""
-        self._works = {key: work for key, work in self._works.items() if work.canvas.exists}
-        canvas = self._make_canvas(image)
-        known = self._works.get(canvas.key)
-        self._work = known if known is not None else _Work(canvas)
-        self._works[canvas.key] = self._work
+        if image not in self._works:
+            self._works[image] = _Work(self._make_canvas(image))
+            for signal, slot in self._connections(self._works[image]):
+                signal.connect(slot)
+        self._work = self._works[image]
         canvas = self._work.canvas
-        for signal, slot in self._connections(canvas):
-            signal.connect(slot)
         try:
             canvas.attach()
         except MemoryError:
-            self._discard("")
+            self._forget(self._work)
+            self._image = None
             self._fail(f"There is not enough memory for labels of all of {canvas.name}; crop it, or open a part of it.")
             return
-        self.state.news = ""
         self._look()
 
     def _leave(self) -> None:
         """Let the work on the image at hand wait."""
-        if self._work is None:
-            return
-        self._drop_answers()
-        canvas = self._work.canvas
-        for signal, slot in self._connections(canvas):
-            signal.disconnect(slot, missing_ok=True)
-        canvas.detach()
-        self._work = None
-
-    def _discard(self, news: str) -> None:
-        """Forget the work on the image at hand; its result layer stays."""
         if self._work is not None:
-            key = self._work.canvas.key
-            self._leave()
-            self._works.pop(key, None)
-        self._say(news)
+            self._drop_answers()
+            self._work.canvas.detach()
+            self._work = None
 
-    def _connections(self, canvas: Canvas) -> list[tuple[SignalInstance, Callable[..., None]]]:
+    def _forget(self, work: _Work) -> None:
+        """Let go of an image and of what was seen of it; its result layer stays."""
+        if work is self._work:
+            self._leave()
+        for signal, _ in self._connections(work):
+            signal.disconnect()
+        work.canvas.close()
+        self._works = {image: other for image, other in self._works.items() if other is not work}
+        self._answers.clear()
+
+    def _connections(self, work: _Work) -> list[tuple[SignalInstance, Callable[..., None]]]:
+        canvas = work.canvas
         return [
             (canvas.marks_changed, self._on_marks_changed),
             (canvas.plane_changed, self._on_plane_changed),
-            (canvas.image_changed, self._on_image_changed),
-            (canvas.image_renamed, self._on_image_renamed),
-            (canvas.image_removed, self._on_image_removed),
+            (canvas.image_changed, partial(self._on_image_changed, work)),
+            (canvas.image_renamed, self._show),
+            (canvas.image_removed, partial(self._on_image_removed, work)),
             (canvas.layer_lost, self._on_layer_lost),
         ]
 

@@ -96,14 +96,14 @@ class ImageLayers:
     marks_changed : a prompt was added, moved or deleted
     plane_changed : another plane is shown
     image_changed(reshaped) : other pixels
-    image_renamed(name), image_removed
+    image_renamed, image_removed
     layer_lost(role, layer) : the user deleted one of the layers
     """
 
     marks_changed = Signal()
     plane_changed = Signal()
     image_changed = Signal(bool)
-    image_renamed = Signal(str)
+    image_renamed = Signal()
     image_removed = Signal()
     layer_lost = Signal(str, object)
 
@@ -124,14 +124,10 @@ class ImageLayers:
         self._largest_id = 0
         self._is_repainted = True
         self._has_result = False
+        for events, slot in self._connections():
+            events.connect(slot)
 
     # -- the image and where the user is in it ---------------------------------------------------------------------
-
-    @property
-    def key(self) -> Hashable:
-        """Which image this is, whatever its name."""
-        key: Hashable = self._image.unique_id
-        return key
 
     @property
     def name(self) -> str:
@@ -198,6 +194,11 @@ class ImageLayers:
         inside = tuple(0 if axis in axes else step for axis, step in enumerate(steps))
         return PlaneIndex((*inside, 0), axes, self._image.ndim) if self._image.rgb else PlaneIndex(inside, axes)
 
+    @property
+    def _id(self) -> str:
+        """Which image this is, whatever its name."""
+        return str(self._image.unique_id)
+
     def _array(self) -> Any:
         return self._image.data[0] if self._image.multiscale else self._image.data
 
@@ -224,8 +225,6 @@ class ImageLayers:
         if self._is_attached:
             return
         self._is_attached = True
-        for events, slot in self._connections():
-            events.connect(slot)
         for role in ("result", "preview", "regions", "prompts"):
             self._layer(role)
         self._view = (self.plane, self.obstacle)
@@ -236,12 +235,20 @@ class ImageLayers:
         if not self._is_attached:
             return
         self._is_attached = False
+        with self._quiet():
+            for role, layer in self._layers.items():
+                if layer in self._viewer.layers and not (role == "result" and self._is_written(layer)):
+                    self._viewer.layers.remove(layer)
+
+    def close(self) -> None:
+        """Detach, and take no more notice of the image."""
+        self.detach()
         for events, slot in self._connections():
             events.disconnect(slot)
-        for role in ("prompts", "regions", "preview", *(() if self._has_result else ("result",))):
-            layer = self._layers.get(role)
-            if layer is not None and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+
+    def _is_written(self, result: Layer) -> bool:
+        """Return whether anything was ever written into the result, also without telling anybody."""
+        return self._has_result or bool(np.any(result.data))
 
     def _connections(self) -> list[tuple[Any, Callable[..., None]]]:
         image = self._image.events
@@ -415,6 +422,7 @@ class ImageLayers:
         """Put a deleted result layer into the viewer again."""
         if layer not in self._viewer.layers:
             self._layers["result"] = layer
+            self._place(layer)
             self._insert("result", layer)
             self._on_result_changed()
 
@@ -439,6 +447,7 @@ class ImageLayers:
             adopted = self._adopted() if role == "result" else None
             self._has_result = self._has_result or adopted is not None
             layer = adopted or self._make(role)
+            self._place(layer)
             self._layers[role] = layer
             self._listen(role, layer)
         if layer not in self._viewer.layers:
@@ -446,8 +455,7 @@ class ImageLayers:
         return layer
 
     def _make(self, role: Role) -> Layer:
-        transforms = {name: getattr(self._image, name) for name in TRANSFORMS if hasattr(self._image, name)}
-        common = {"metadata": {METADATA_KEY: {"role": role, "image": self.name}}, **transforms}
+        common = {"metadata": {METADATA_KEY: {"role": role, "image": self._id}}, **self._transforms()}
         size = max(2.0, min(self._shape[-2:]) / 50)
         if role == "prompts":
             points = Points(
@@ -484,10 +492,10 @@ class ImageLayers:
         return Labels(np.zeros(self._shape, np.uint32), name=f"{self.name} objects", opacity=0.5, **common)
 
     def _adopted(self) -> Labels | None:
-        """Return a result layer that was made for this image before, by an earlier dock say."""
+        """Return a result layer that was made for this very image before, by an earlier dock say."""
         for layer in self._viewer.layers:
             note = layer.metadata.get(METADATA_KEY, {})
-            if note.get("role") == "result" and note.get("image") == self.name and self._fits(layer):
+            if note.get("role") == "result" and note.get("image") == self._id and self._fits(layer):
                 return cast("Labels", layer)
         return None
 
@@ -558,8 +566,10 @@ class ImageLayers:
         self._is_repainted = self._has_result = True
 
     def _on_dims_changed(self) -> None:
+        if self._is_quiet or not self._is_attached:
+            return
         view = (self.plane, self.obstacle)
-        if view != self._view and not self._is_quiet:
+        if view != self._view:
             self._view = view
             self.plane_changed.emit()
 
@@ -570,14 +580,19 @@ class ImageLayers:
         self.image_changed.emit(reshaped)
 
     def _on_image_name(self) -> None:
-        self.image_renamed.emit(self.name)
+        self.image_renamed.emit()
 
     def _on_image_transform(self) -> None:
         """Keep our layers where the image is."""
         for layer in self._layers.values():
-            for name in TRANSFORMS:
-                if hasattr(layer, name):
-                    setattr(layer, name, getattr(self._image, name))
+            self._place(layer)
+
+    def _place(self, layer: Layer) -> None:
+        for name, value in self._transforms().items():
+            setattr(layer, name, value)
+
+    def _transforms(self) -> dict[str, Any]:
+        return {name: getattr(self._image, name) for name in TRANSFORMS if hasattr(self._image, name)}
 
     def _on_layers_removed(self, event: Any) -> None:
         if self._is_quiet:
@@ -590,10 +605,12 @@ class ImageLayers:
                 del self._layers[role]
                 if role == "preview":
                     self._drawn.clear()
+                elif role == "result":
+                    self._has_result = False
                 self._defer(partial(self._on_layer_lost, role, layer))
 
     def _on_image_lost(self) -> None:
-        if self._is_attached and not self.exists:
+        if not self.exists:
             self.image_removed.emit()
 
     def _on_layer_lost(self, role: Role, layer: Layer) -> None:
