@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,13 @@ class Bench:
             viewer.window.add_dock_widget(dock, name="segment")
         self.dock = dock
         self.wait(self.is_idle)
+
+    def close(self) -> None:
+        """Close the dock, and see its thread end."""
+        self.dock.shut_down()
+        if self.dock._worker is not None:
+            self.dock._worker.join()
+        assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
 
     def wait(self, until: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(until, timeout=30_000)  # a busy machine is no failure

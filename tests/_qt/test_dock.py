@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from bench import Bench
-from fakes import RADII, disc
+from fakes import RADII, FakeSession, disc
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_sam2refiner._qt.dock import KEYS
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, perform
@@ -32,9 +33,8 @@ def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Callable[..., B
 
     yield make
     for bench in made:
-        bench.dock.shut_down()
+        bench.close()
         bench.dock = bench.viewer = None
-    assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_click_correct_commit_undo_redo(bench: Any) -> None:
@@ -365,12 +365,52 @@ def test_closing_the_dock_ends_everything(bench: Any) -> None:
     user.press("K")
     user.viewer.window.remove_dock_widget(user.dock)
     assert [layer.name for layer in user.viewer.layers] == ["cells", "cells objects"]
-    assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
+    user.close()
     again = Bench(user.viewer, user.qtbot)
     again.click(10, 10)
     assert again.dock.state.next_id == 2, "the result layer is taken up again"
-    again.dock.shut_down()
-    again.dock.shut_down()
+    again.close()
+    again.close()
+
+
+class SlowSession(FakeSession):
+    """Answers when it is let go."""
+
+    started, release = threading.Event(), threading.Event()
+
+    def predict(self, *arguments: Any, **options: Any) -> Any:
+        self.started.set()
+        assert self.release.wait(30)
+        return super().predict(*arguments, **options)
+
+
+@pytest.mark.parametrize("way", ["dock", "viewer"])
+def test_closing_during_a_job_waits_for_nothing_and_ends_cleanly(bench: Any, way: str) -> None:
+    SlowSession.started.clear()
+    SlowSession.release.clear()
+    user = bench(layer={}, session=lambda _: SlowSession())
+    user.viewer.layers["prompts"].add((30, 40))
+    assert SlowSession.started.wait(30)
+    if way == "dock":
+        user.viewer.window.remove_dock_widget(user.dock)
+        assert [layer.name for layer in user.viewer.layers] == ["cells"]
+    else:
+        user.viewer.close()
+    assert user.dock._worker._thread.is_alive(), "nobody has waited for it"
+    SlowSession.release.set()
+    user.dock._worker.join(30)
+    QApplication.processEvents()
+
+
+def test_two_viewers_have_nothing_to_do_with_each_other(bench: Any) -> None:
+    one, other = bench(layer={}), bench(layer={})
+    for user, place in ((one, (30, 40)), (other, (10, 10))):
+        user.viewer.layers["prompts"].add(place)
+        user.wait(user.is_idle)
+    other.viewer.close()
+    one.dock.controller.commit()
+    assert one.result()[30, 40] == 1
+    assert one.result()[10, 10] == 0
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,8 @@ def user(make_napari_viewer_proxy: Any, qtbot: Any) -> Any:
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Segment objects by clicks")
     user = Bench(viewer, qtbot, dock)
     yield user
-    dock.shut_down()
+    user.close()
     user.dock = user.viewer = None
-    assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_click_correct_commit_undo_redo_on_a_real_image(user: Any) -> None:

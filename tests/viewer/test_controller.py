@@ -203,6 +203,33 @@ def test_a_mask_that_is_wholly_covered_is_not_lost(desk: Desk) -> None:
     assert desk.canvas.labels[30, 40] == 4
 
 
+@pytest.mark.parametrize("act", ["click", "slide", "undo", "clear", "model", "image", "close"])
+def test_what_nobody_waits_for_is_not_answered(act: str) -> None:
+    desk = Desk((4, *SHAPE), at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    {
+        "click": lambda: desk.canvas.click(10, 10),
+        "slide": lambda: desk.canvas.slide(1),
+        "undo": desk.controller.undo,
+        "clear": desk.controller.clear,
+        "model": lambda: desk.controller.choose_model("tiny"),
+        "image": lambda: desk.controller.choose_image(None),
+        "close": desk.controller.close,
+    }[act]()
+    desk.run()
+    assert desk.predictions == []
+
+
+def test_what_was_seen_of_a_removed_image_is_let_go(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.canvas.exists = False
+    desk.canvas.image_removed.emit()
+    assert not desk.controller._segmenter._sessions
+    assert not desk.controller._answers._by_draft
+
+
 def test_newest_prompt_wins() -> None:
     desk = Desk(at_once=False)
     desk.run()  # the model
@@ -429,8 +456,9 @@ def test_without_any_model_another_can_be_chosen() -> None:
 def test_a_superseded_model_that_arrives_is_the_one_to_fall_back_on() -> None:
     desk = Desk(at_once=False)
     desk.controller.choose_model("tiny")
-    desk.run()
-    desk.waiting[0][1](Outcome(error="truncated"))
+    for outcome in (Outcome("micro"), Outcome(error="truncated")):
+        _, done = desk.waiting.pop(0)
+        done(outcome)
     assert desk.state.model == "micro"
 
 

@@ -97,7 +97,7 @@ class SegmentDock(QWidget):
             self.source.reset_choices()
 
     def shut_down(self) -> None:
-        """End the worker, unbind the keys and take the tool layers away; may be called again."""
+        """Unbind the keys, take the tool layers away and let the worker end; may be called again."""
         if not self._is_closed:
             self._is_closed = True
             self.source.close_combos()
@@ -132,7 +132,13 @@ class SegmentDock(QWidget):
         self.destroyed.connect(self._release)
         application = QApplication.instance()
         assert application is not None
-        application.aboutToQuit.connect(self.shut_down)
+        application.aboutToQuit.connect(self._on_about_to_quit)
+
+    def _on_about_to_quit(self) -> None:
+        """Shut down, and wait for the thread: it must not compute while the interpreter ends."""
+        self.shut_down()
+        if self._worker is not None:
+            self._worker.join()
 
     def _submit(self, job: Any, done: Any) -> None:
         assert self._worker is not None

@@ -196,8 +196,10 @@ class Controller:
         self.state.model = name
         self.state.loading, self.state.loaded = True, None
         self._say("")
-        job = Job("load", partial(self._segmenter.load, name), partial(self._on_load_progressed, self._loads))
-        self._submit(job, partial(self._on_model_loaded, self._loads, name))
+        load = self._loads
+        run, tell = partial(self._segmenter.load, name), partial(self._on_load_progressed, load)
+        job = Job("load", run, tell, lambda: load == self._loads)
+        self._submit(job, partial(self._on_model_loaded, load, name))
 
     def choose_image(self, image: Any) -> None:
         """Work on another image; what is in hand on this one waits. None: on no image."""
@@ -322,6 +324,7 @@ class Controller:
         for work in list(self._works.values()):
             self._forget(work)
         self._drop_answers()
+        self._loads += 1
         self._closed = True
 
     # -- what happens ----------------------------------------------------------------------------------------------
@@ -345,7 +348,7 @@ class Controller:
         if reshaped:
             self._forget(work)
         else:
-            self._answers.clear()
+            self._forget_answers()
         if not is_at_hand:
             return
         if reshaped:
@@ -407,14 +410,14 @@ class Controller:
         self.state.models = tuple(replace(model, on_disk=model.on_disk or model.name == name) for model in models)
 
     def _on_prepared(self, generation: int, outcome: Outcome) -> None:
-        if generation != self._generation or self._closed:
+        if not self._is_current(generation):
             return
         self.state.encoding = False
         if outcome.error:
             self._fail(outcome.error)
 
     def _on_answered(self, generation: int, draft: Draft, outcome: Outcome) -> None:
-        if generation != self._generation or self._closed:
+        if not self._is_current(generation):
             return
         self.state.answering = self.state.encoding = False
         if outcome.error:
@@ -449,9 +452,9 @@ class Controller:
         self._asked = draft
         self.state.answering = True
         request = Request(canvas.source, canvas.plane, draft.marks, self._answers.previous(draft))
-        self._submit(
-            Job("answer", partial(self._segmenter.answer, request)), partial(self._on_answered, generation, draft)
-        )
+        is_wanted = partial(self._is_current, generation)
+        job = Job("answer", partial(self._segmenter.answer, request), is_wanted=is_wanted)
+        self._submit(job, partial(self._on_answered, generation, draft))
 
     def _prepare(self) -> None:
         """Have the plane that is shown looked at before the first click."""
@@ -461,12 +464,18 @@ class Controller:
         generation = self._new_generation()
         self.state.encoding = True
         request = Request(self._work.canvas.source, self._work.canvas.plane)
-        self._submit(Job("prepare", partial(self._segmenter.prepare, request)), partial(self._on_prepared, generation))
+        is_wanted = partial(self._is_current, generation)
+        job = Job("prepare", partial(self._segmenter.prepare, request), is_wanted=is_wanted)
+        self._submit(job, partial(self._on_prepared, generation))
 
     def _can_ask(self) -> bool:
         """Return whether there is a model, and a plane for it; while a model loads, what is to be asked waits."""
         is_ready = self._loaded is not None and not self.state.loading
         return is_ready and self._work is not None and not self._work.canvas.obstacle
+
+    def _is_current(self, generation: int) -> bool:
+        """Return whether what was asked then is still wanted; the worker asks this too."""
+        return generation == self._generation and not self._closed
 
     def _new_generation(self) -> int:
         self._generation += 1
@@ -603,7 +612,12 @@ class Controller:
             signal.disconnect()
         work.canvas.close()
         self._works = {image: other for image, other in self._works.items() if other is not work}
+        self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        """Let go of all that was seen and answered: the pixels are others, or gone."""
         self._answers.clear()
+        self._submit(Job("forget", self._segmenter.forget), lambda _: None)
 
     def _connections(self, work: _Work) -> list[tuple[SignalInstance, Callable[..., None]]]:
         canvas = work.canvas
