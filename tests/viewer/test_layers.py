@@ -215,3 +215,47 @@ def test_detach_takes_the_tools_and_attach_brings_them_back() -> None:
     assert [layer.name for layer in viewer.layers] == ["cells", "cells objects"]
     canvas.attach()
     assert len(viewer.layers["prompts"].data) == 1
+
+
+def paint_id(result: Any, *place: int) -> None:
+    """Paint one pixel; the last number is the id."""
+    result.paint(np.array(place[:-1]), place[-1])
+
+
+def test_ids_of_other_planes_are_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_sam2refiner.viewer.layers.LARGEST_SCAN", 10)
+    viewer, canvas = make((4, 30, 40))
+    viewer.dims.set_point(0, 0)
+    canvas.write_mask(canvas.plane, disc((30, 40), 10, 12, 5), 6, "keep")
+    viewer.dims.set_point(0, 2)
+    assert canvas.next_id() == 7
+    canvas.close()
+    again = ImageLayers(viewer, viewer.layers["cells"], lambda call: call())
+    again.attach()
+    assert again.next_id() == 7, "another dock looks at all planes"
+    result = viewer.layers["cells objects"]
+    paint_id(result, 2, 5, 5, 50)
+    viewer.dims.set_point(0, 3)
+    assert again.next_id() == 51, "what was painted on the plane before"
+    result.n_edit_dimensions = 3
+    paint_id(result, 3, 20, 20, 60)
+    viewer.dims.set_point(0, 0)
+    assert again.next_id() == 61
+    result.data = np.full((4, 30, 40), 70, np.uint32)
+    assert again.next_id() == 71
+    result.data = np.full((4, 9, 9), 80, np.uint32)
+    paint_id(result, 3, 2, 2, 90)
+    assert again.next_id() == 91, "also where it no longer fits the image"
+
+
+def test_a_preview_is_drawn_once_and_only_where_it_is() -> None:
+    viewer, canvas = make((900, 40))
+    drawn: list[None] = []
+    viewer.layers["preview"].events.set_data.connect(lambda: drawn.append(None))
+    first, second = disc((900, 40), 10, 12, 5), disc((900, 40), 700, 20, 9)
+    for mask in (first, first, second, second):
+        canvas.show_preview(canvas.plane, mask)
+    assert len(drawn) == 2
+    np.testing.assert_array_equal(viewer.layers["preview"].data, paint(second, 2))
+    canvas.show_preview(canvas.plane, np.zeros((900, 40), bool))
+    assert not viewer.layers["preview"].data.any()

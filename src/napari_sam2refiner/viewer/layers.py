@@ -18,6 +18,7 @@ from psygnal import Signal
 from napari_sam2refiner.errors import SAM2RefinerError
 from napari_sam2refiner.labels.write import Overlap, Patch, next_free_id, write
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
+from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.viewer.drafts import Marks, Region, RegionKind
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+BOXING = "add_rectangle"
 FEATURES = ("polarity", "object_id", "axes")
 POLARITY_COLORS = {"positive": "#22dd55", "negative": "#ff3366"}
 POLARITY_SYMBOLS = {"positive": "disc", "negative": "x"}  # to be told apart without colours too
 FILL, OUTLINE = 1, 2
 PREVIEW_COLORS = {None: "transparent", 0: "transparent", FILL: (1.0, 0.85, 0.1, 0.3), OUTLINE: (1.0, 0.85, 0.1, 1.0)}
+NOTHING = (slice(0, 0), slice(0, 0))
 LARGEST_SCAN = 2**26  # labels that are looked through for the largest id within some tens of milliseconds
 
 
@@ -58,7 +61,7 @@ class WrittenMask:
     layer: Labels
     plane: PlaneIndex
     patch: Patch
-    on_change: Callable[[], None]
+    on_change: Callable[[PlaneIndex], None]
 
     @property
     def pixels(self) -> int:
@@ -77,7 +80,7 @@ class WrittenMask:
         with suppress(SAM2RefinerError, ValueError):  # other labels, or read-only ones: not ours to change
             change(self.plane.get(self.layer.data))
         self.layer.refresh()
-        self.on_change()
+        self.on_change(self.plane)
 
 
 class ImageLayers:
@@ -120,9 +123,9 @@ class ImageLayers:
         self._is_flipped = False
         self._is_quiet = False
         self._is_attached = False
-        self._drawn: set[PlaneIndex] = set()
+        self._drawn: dict[PlaneIndex, npt.NDArray[np.bool_]] = {}
         self._largest_id = 0
-        self._is_repainted = True
+        self._unread: set[PlaneIndex] | None = None  # planes with new labels; None: all of them
         self._has_result = False
         for events, slot in self._connections():
             events.connect(slot)
@@ -267,7 +270,13 @@ class ImageLayers:
 
     def start_boxing(self) -> None:
         """Make the next drag on the image a box."""
-        self._activate("regions", "add_rectangle")
+        self._activate("regions", BOXING)
+
+    @property
+    def is_boxing(self) -> bool:
+        """Whether the next drag on the image is a box."""
+        regions = self._layers.get("regions")
+        return regions is not None and self._viewer.layers.selection.active is regions and regions.mode == BOXING
 
     def _activate(self, role: Role, mode: str) -> None:
         layer = cast("Points | Shapes", self._layer(role))
@@ -379,31 +388,33 @@ class ImageLayers:
     # -- masks -----------------------------------------------------------------------------------------------------
 
     def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
-        """Show a mask on a plane, or none."""
-        if mask is None and plane not in self._drawn:
+        """Show a mask on a plane, or none; what is shown already is not drawn again."""
+        if mask is self._drawn.get(plane):
             return
         preview = cast("Labels", self._layer("preview"))
         view = self._label_plane(plane).get(preview.data)
-        if mask is None:
-            view[:] = 0
-            self._drawn.discard(plane)
-        elif mask.shape == view.shape:
-            view[:] = paint(mask, max(1, round(max(mask.shape) / 600)))
-            self._drawn.add(plane)
+        self._erase(view, self._drawn.pop(plane, None))
+        if mask is not None and mask.shape == view.shape:
+            window = bounding_window(mask) or NOTHING
+            view[window] = paint(mask[window], max(1, round(max(mask.shape) / 600)))
+            self._drawn[plane] = mask
         preview.refresh()
 
+    def _erase(self, view: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None) -> None:
+        if mask is not None:
+            view[bounding_window(mask) or NOTHING] = 0
+
     def next_id(self) -> int:
-        """Return the next free id of the result layer."""
+        """Return the next free id of the result layer: all of it is looked through once, then what has changed."""
         result = self._layers.get("result") or self._adopted()
         if result is None:
             return 1
-        if self._is_repainted:
-            self._is_repainted = False
-            if result.data.size <= LARGEST_SCAN:
-                self._largest_id = next_free_id(result.data) - 1
-            else:  # what is painted is painted on the plane that is shown
-                shown = next_free_id(self._label_plane(self.plane).get(result.data)) - 1
-                self._largest_id = max(self._largest_id, shown)
+        if self._unread is None or (self._unread and result.data.size <= LARGEST_SCAN):
+            self._largest_id = next_free_id(result.data) - 1
+        else:
+            found = [next_free_id(plane.get(result.data)) - 1 for plane in self._unread]
+            self._largest_id = max(self._largest_id, *found, 0)
+        self._unread = set()
         return self._largest_id + 1
 
     def write_mask(
@@ -413,10 +424,9 @@ class ImageLayers:
         result = cast("Labels", self._layer("result"))
         plane = self._label_plane(plane)
         patch = write(plane.get(result.data), mask, object_id, overlap)
-        written = WrittenMask(result, plane, patch, self._on_result_changed)
         result.refresh()
-        self._on_result_changed()
-        return written
+        self._on_mask_written(plane)
+        return WrittenMask(result, plane, patch, self._on_mask_written)
 
     def bring_back(self, layer: Any) -> None:
         """Put a deleted result layer into the viewer again."""
@@ -424,7 +434,7 @@ class ImageLayers:
             self._layers["result"] = layer
             self._place(layer)
             self._insert("result", layer)
-            self._on_result_changed()
+            self._unread, self._has_result = None, True
 
     def take_away(self, layer: Any) -> None:
         """Take a result layer out of the viewer."""
@@ -499,8 +509,9 @@ class ImageLayers:
                 return cast("Labels", layer)
         return None
 
-    def _fits(self, layer: Layer) -> bool:
-        return isinstance(layer.data, np.ndarray) and layer.data.shape == self._shape and layer.data.flags.writeable
+    def _fits(self, layer: Layer | None) -> bool:
+        data = None if layer is None else layer.data
+        return isinstance(data, np.ndarray) and data.shape == self._shape and data.flags.writeable
 
     def _insert(self, role: Role, layer: Layer) -> None:
         """Put a layer into the viewer: the result below the tools, the tools on top in their order."""
@@ -519,9 +530,10 @@ class ImageLayers:
         elif role == "regions":
             layer.events.data.connect(self._on_shapes_data)
         elif role == "result":
-            for name in ("paint", "data", "labels_update"):
-                if hasattr(layer.events, name):
-                    getattr(layer.events, name).connect(self._on_result_changed)
+            self._unread = None
+            layer.events.data.connect(self._on_result_data)
+            layer.events.paint.connect(self._on_result_painted)
+            layer.events.labels_update.connect(self._on_result_painted)
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -561,9 +573,24 @@ class ImageLayers:
         if not self._is_quiet and self._is_attached and _action(event) in ("added", "changed", "removed"):
             self.marks_changed.emit()
 
-    def _on_result_changed(self) -> None:
-        """Someone painted, or we wrote: the largest id may be another."""
-        self._is_repainted = self._has_result = True
+    def _on_mask_written(self, plane: PlaneIndex) -> None:
+        """Look for ids on a plane that we wrote on; where the layer holds other data by now, in all of it."""
+        self._has_result = True
+        if not self._fits(self._layers.get("result")):
+            self._unread = None
+        elif self._unread is not None:
+            self._unread.add(plane)
+
+    def _on_result_painted(self) -> None:
+        """What is painted is painted on the plane that is shown, or around it."""
+        result = cast("Labels", self._layers["result"])
+        if result.n_edit_dimensions > 2 or self.obstacle:
+            self._on_result_data()
+        else:
+            self._on_mask_written(self._label_plane(self.plane))
+
+    def _on_result_data(self) -> None:
+        self._unread, self._has_result = None, True
 
     def _on_dims_changed(self) -> None:
         if self._is_quiet or not self._is_attached:
@@ -606,7 +633,7 @@ class ImageLayers:
                 if role == "preview":
                     self._drawn.clear()
                 elif role == "result":
-                    self._has_result = False
+                    self._unread, self._has_result = None, False
                 self._defer(partial(self._on_layer_lost, role, layer))
 
     def _on_image_lost(self) -> None:
