@@ -139,6 +139,10 @@ class FakeCanvas:
     def start_boxing(self) -> None:
         self.mode = "box"
 
+    @property
+    def is_boxing(self) -> bool:
+        return self.mode == "box"
+
     def set_polarity(self, positive: bool, object_id: int) -> None:
         self.polarity = (positive, object_id)
 

@@ -176,6 +176,53 @@ def test_every_act_is_undoable(desk: Desk) -> None:
         assert canvas.marks[plane] == marks
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"obstacle": "Switch to the 2D view."}, "2D view"),
+        ({"answering": True}, "on its way"),
+        ({"pixels": 0}, "the mask is empty"),
+    ],
+)
+def test_keys_do_no_more_than_the_buttons_and_say_why(desk: Desk, state: dict[str, Any], words: str) -> None:
+    desk.canvas.click(30, 40)
+    for name, value in state.items():
+        setattr(desk.state, name, value)
+    if "pixels" not in state:
+        desk.controller.next_candidate()
+        assert desk.state.candidate == 0
+    desk.controller.commit()
+    assert words in desk.state.news
+    assert not desk.canvas.labels.any()
+
+
+def test_nothing_to_keep_says_so(desk: Desk) -> None:
+    desk.controller.commit()
+    assert desk.state.news == "There is nothing to keep yet."
+
+
+def test_what_cannot_be_written_is_one_sentence(desk: Desk) -> None:
+    desk.canvas.labels = np.full(SHAPE, 255, np.uint8)
+    desk.canvas.click(30, 40)
+    desk.controller.commit()
+    (error,) = desk.errors
+    assert error.startswith("The object cannot be written: object id 256")
+    assert error.endswith("larger dtype.")
+    assert desk.preview is not None
+
+
+def test_from_boxes_back_to_clicks_that_say_what_they_said(desk: Desk) -> None:
+    desk.controller.start_boxing()
+    desk.controller.toggle_negative()
+    assert (desk.canvas.mode, desk.state.negative) == ("click", False)
+    desk.controller.toggle_negative()
+    assert (desk.canvas.mode, desk.state.negative) == ("click", True)
+    desk.controller.start_boxing()
+    desk.canvas.change(Marks(regions=(Region("rectangle", ((5, 5), (5, 15), (15, 15), (15, 5))),)))
+    desk.controller.commit()
+    assert (desk.canvas.mode, desk.state.negative) == ("click", False)
+
+
 def test_moving_a_prompt_starts_afresh(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     desk.canvas.change(Marks(((31, 41, True),)))

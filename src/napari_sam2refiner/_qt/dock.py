@@ -67,7 +67,6 @@ class SegmentDock(QWidget):
         super().__init__()
         self._viewer = viewer = napari_viewer
         self._worker = None if submit is not None else Worker(self)
-        self._is_closed = False
         self._had_parent = False
         self._bound_keys: list[str] = []
         self._shown_models: tuple[tuple[ModelChoice, ...], str | None] = ((), None)
@@ -93,13 +92,12 @@ class SegmentDock(QWidget):
 
     def reset_choices(self, event: Any = None) -> None:  # noqa: ARG002
         """List the viewer's images anew; napari calls this when layers come, go or change names."""
-        if not self._is_closed:
+        if not self.controller.is_closed:
             self.source.reset_choices()
 
     def shut_down(self) -> None:
         """Unbind the keys, take the tool layers away and let the worker end; may be called again."""
-        if not self._is_closed:
-            self._is_closed = True
+        if not self.controller.is_closed:  # else the window may be gone, and every widget with it
             self.source.close_combos()
             self._release()
 
@@ -149,7 +147,7 @@ class SegmentDock(QWidget):
         self._deferred.emit(call)
 
     def _on_deferred(self, call: Callable[[], None]) -> None:
-        if not self._is_closed:
+        if not self.controller.is_closed:
             call()
 
     def _begin(self) -> None:

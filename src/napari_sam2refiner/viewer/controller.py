@@ -14,7 +14,7 @@ from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
 from napari_sam2refiner.viewer.history import Act, History
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, PlaneSource, Request, Segmenter
-from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap
+from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
 
 if TYPE_CHECKING:
     from psygnal import SignalInstance
@@ -93,6 +93,10 @@ class Canvas(Protocol):
     def start_boxing(self) -> None:
         """Make the next drag on the image a box."""
 
+    @property
+    def is_boxing(self) -> bool:
+        """Whether the next drag on the image is a box."""
+
     def set_polarity(self, positive: bool, object_id: int) -> None:
         """Say what the next point is."""
 
@@ -148,6 +152,11 @@ class Controller:
         Image -> its canvas.
     report : callable
         Takes one sentence about what went wrong.
+
+    Attributes
+    ----------
+    is_closed : bool
+        Whether it has let go of everything.
     """
 
     def __init__(
@@ -171,7 +180,7 @@ class Controller:
         self._generation = 0
         self._loads = 0
         self._loaded: str | None = None
-        self._closed = False
+        self.is_closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
 
@@ -181,12 +190,12 @@ class Controller:
 
     def choose_file(self, path: str) -> None:
         """Load a model from the user's own file, again where it is loaded: the file may be another now."""
-        if not self._closed:
+        if not self.is_closed:
             self._load(path)
 
     def choose_model(self, name: str | None) -> None:
         """Load a model, off this thread. The newest choice wins."""
-        if not self._closed and name is not None and name != self.state.model:
+        if not self.is_closed and name is not None and name != self.state.model:
             self._load(name)
 
     def _load(self, name: str) -> None:
@@ -203,7 +212,7 @@ class Controller:
 
     def choose_image(self, image: Any) -> None:
         """Work on another image; what is in hand on this one waits. None: on no image."""
-        if self._closed or image is self._image:
+        if self.is_closed or image is self._image:
             return
         if self._work is not None and not self._work.canvas.exists:
             self._on_image_removed(self._work)  # the list of images hears of it before the layers do
@@ -228,8 +237,9 @@ class Controller:
     # -- what the user does ----------------------------------------------------------------------------------------
 
     def toggle_negative(self) -> None:
-        """Let the next click say the opposite, and be a click."""
-        self.set_negative(not self.state.negative)
+        """Let the next click say the opposite; from boxes, go back to clicks that say what they said before."""
+        if self._work is None or not self._work.canvas.is_boxing:
+            self.set_negative(not self.state.negative)
         self.start_clicking()
 
     def start_clicking(self) -> None:
@@ -247,7 +257,7 @@ class Controller:
     def next_candidate(self) -> None:
         """Show the next mask that the first prompt may mean."""
         answered = self._answered()
-        if self._work is None or answered is None or len(answered.prediction.candidates) < 2:
+        if self._work is None or answered is None or not resolve(self.state).can_cycle:
             return
         plane = self._work.canvas.plane
         before = self._work.draft(plane)
@@ -260,14 +270,15 @@ class Controller:
     def commit(self) -> None:
         """Write the preview into the result layer as the next free id, and begin the next object."""
         answered = self._answered()
-        if self._work is None or answered is None or self.state.answering:
+        if self._work is None or answered is None or not resolve(self.state).can_keep:
+            self._say(explain_not_keeping(self.state))
             return
         canvas, plane = self._work.canvas, self._work.canvas.plane
         object_id = canvas.next_id()
         try:
             written = canvas.write_mask(plane, answered.prediction.mask, object_id, self.state.overlap)
         except Exception as error:  # whatever a layer raises, the draft must survive
-            self._report(f"The object cannot be written: {error or type(error).__name__}.")
+            self._fail(f"The object cannot be written: {str(error).rstrip('.') or type(error).__name__}.")
             return
         if written.pixels == 0:
             self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
@@ -286,6 +297,8 @@ class Controller:
         self._restore(work, {plane: after})
         work.history.add(Act(f"object {object_id}", undo, redo))
         self.state.negative = False
+        if canvas.is_boxing:
+            canvas.start_clicking()
         self._say(f"Object {object_id} kept: {written.pixels:,} pixels.")
 
     def clear(self) -> None:
@@ -319,13 +332,13 @@ class Controller:
 
     def close(self) -> None:
         """Let go of every image; may be called again."""
-        if self._closed:
+        if self.is_closed:
             return
         for work in list(self._works.values()):
             self._forget(work)
         self._drop_answers()
         self._loads += 1
-        self._closed = True
+        self.is_closed = True
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -381,11 +394,11 @@ class Controller:
         self._say(f"The {role} layer was deleted{'; undo brings its contents back' if comes_back else ''}.")
 
     def _on_load_progressed(self, load: int, share: float) -> None:
-        if load == self._loads and not self._closed:
+        if load == self._loads and not self.is_closed:
             self.state.loaded = share
 
     def _on_model_loaded(self, load: int, name: str, outcome: Outcome) -> None:
-        if self._closed:
+        if self.is_closed:
             return
         if not outcome.error:  # it answers from now on, also when another has been chosen meanwhile
             self._loaded = name
@@ -475,7 +488,7 @@ class Controller:
 
     def _is_current(self, generation: int) -> bool:
         """Return whether what was asked then is still wanted; the worker asks this too."""
-        return generation == self._generation and not self._closed
+        return generation == self._generation and not self.is_closed
 
     def _new_generation(self) -> int:
         self._generation += 1

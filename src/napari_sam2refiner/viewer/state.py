@@ -164,6 +164,17 @@ def resolve(state: DockState) -> Snapshot:
     )
 
 
+def explain_not_keeping(state: DockState) -> str:
+    """Say why there is no mask to keep."""
+    if state.obstacle:
+        return f"Nothing was kept. {state.obstacle}"
+    if state.answering:
+        return "Nothing was kept: the new mask is still on its way."
+    if state.candidates:
+        return "Nothing was kept: the mask is empty."
+    return "There is nothing to keep yet."
+
+
 def _prompts(state: DockState) -> int:
     """Return how many prompts the object at hand has."""
     return state.positives + state.negatives + state.boxes + state.areas
