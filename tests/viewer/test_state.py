@@ -70,8 +70,9 @@ def test_untrained_refiner_is_said() -> None:
     assert resolve(state(model=TINY.name)).model_note == "SAM 2.1, refiner untrained: plain SAM 2.1"
 
 
-def test_best_model_on_disk_is_the_default() -> None:
-    assert default_model([TINY, MICRO]) == "micro"
+def test_first_model_on_disk_is_the_default() -> None:
+    large = ModelChoice("sam2.1_hiera_large", 898_000_000, True)
+    assert default_model([TINY, MICRO, large]) == "micro"
     assert default_model([TINY]) == TINY.name
     assert default_model([]) is None
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes import FakeSession
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from napari.components import ViewerModel
 
 from napari_sam2refiner.viewer.controller import Controller
@@ -261,3 +264,70 @@ def test_an_empty_result_goes_and_a_deleted_one_stays_away(table: Table) -> None
     assert not table.result.data.any()
     table.controller.close()
     assert [layer.name for layer in table.viewer.layers] == ["cells", "other"]
+
+
+class Anything(RuleBasedStateMachine):
+    """Whatever is done in whatever order, the layers hold what the drafts say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Table((3, 12, 14))
+
+    @rule(y=st.integers(0, 11), x=st.integers(0, 13), negative=st.booleans())
+    def click(self, y: int, x: int, negative: bool) -> None:
+        table, plane = self.table, self.table.canvas.plane
+        rows, columns = plane.displayed
+        place = np.array(plane.steps)
+        place[rows], place[columns] = y % table.image.data.shape[rows], x % table.image.data.shape[columns]
+        table.controller.set_negative(negative)
+        table.click(*place)
+
+    @rule(axis=st.integers(0, 2), step=st.integers(0, 13))
+    def slide(self, axis: int, step: int) -> None:
+        self.table.viewer.dims.set_point(axis, step % self.table.image.data.shape[axis])
+
+    @rule(order=st.permutations(range(3)))
+    def roll(self, order: list[int]) -> None:
+        self.table.viewer.dims.order = tuple(order)
+
+    @rule(name=st.sampled_from(["prompts", "regions", "preview", "cells objects"]))
+    def delete(self, name: str) -> None:
+        if name in self.table.viewer.layers:
+            self.table.delete(name)
+
+    @rule(chosen=st.sets(st.integers(0, 4)))
+    def delete_points(self, chosen: set[int]) -> None:
+        self.table.points.selected_data = {index for index in chosen if index < len(self.table.points.data)}
+        self.table.points.remove_selected()
+
+    @rule(what=st.sampled_from(["undo", "redo", "commit", "clear", "next_candidate", "start_boxing", "start_clicking"]))
+    def act(self, what: str) -> None:
+        getattr(self.table.controller, what)()
+
+    @rule(count=st.integers(1, 6))
+    def undo_and_redo(self, count: int) -> None:
+        before = self.table.drafts()
+        names = [self.table.state.undo]
+        for _ in range(count):
+            self.table.controller.undo()
+            names.append(self.table.state.undo)
+        for name in reversed(names[:-1]):
+            if name:
+                self.table.controller.redo()
+        assert self.table.drafts() == before
+
+    @invariant()
+    def the_layers_hold_the_drafts(self) -> None:
+        assert self.table.canvas.marks == self.table.drafts()
+
+    @invariant()
+    def without_prompts_there_is_no_preview(self) -> None:
+        if not self.table.drafts() and "preview" in self.table.viewer.layers:
+            assert not self.table.preview.any()
+        assert self.table.errors == []
+
+
+Anything.TestCase.settings = settings(
+    deadline=None, max_examples=12, stateful_step_count=15, suppress_health_check=list(HealthCheck)
+)
+test_anything_in_any_order = Anything.TestCase
