@@ -13,7 +13,8 @@ from napari.components import ViewerModel
 
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Marks, Region
-from napari_sam2refiner.viewer.layers import FILL, OUTLINE, ImageLayers, paint
+from napari_sam2refiner.viewer.layers.image import ImageLayers
+from napari_sam2refiner.viewer.layers.preview import FILL, OUTLINE, paint
 
 SHAPE = (3, 4, 30, 40)
 NUMBERS = st.floats(0, 25, width=32)
@@ -223,7 +224,7 @@ def paint_id(result: Any, *place: int) -> None:
 
 
 def test_ids_of_other_planes_are_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_sam2refiner.viewer.layers.LARGEST_SCAN", 10)
+    monkeypatch.setattr("napari_sam2refiner.viewer.layers.result.LARGEST_SCAN", 10)
     viewer, canvas = make((4, 30, 40))
     viewer.dims.set_point(0, 0)
     canvas.write_mask(canvas.plane, disc((30, 40), 10, 12, 5), 6, "keep")

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from napari.components import ViewerModel
 
 from napari_sam2refiner.viewer.controller import Controller
-from napari_sam2refiner.viewer.layers import ImageLayers
+from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
 from napari_sam2refiner.viewer.state import DockState, ModelChoice
 
@@ -211,6 +211,20 @@ def test_an_image_of_another_shape_that_waited_begins_anew(table: Table) -> None
     table.controller.choose_image(table.image)
     assert table.drafts() == {}
     assert table.preview.shape == (2, 20, 20)
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (2, 3, 30, 40), (2, 30, 40)])
+def test_an_image_of_other_dimensions_begins_anew(table: Table, shape: tuple[int, ...]) -> None:
+    table.viewer.dims.set_point(0, 3)
+    table.click(3, 10, 10)
+    table.image.data = np.zeros(shape, np.uint8)
+    assert table.errors == []
+    assert "another shape" in table.state.news
+    assert table.drafts() == {}
+    table.click(*(0,) * (len(shape) - 2), 10, 10)
+    table.viewer.dims.set_point(range(len(shape) - 2), (0,) * (len(shape) - 2))
+    assert table.preview.any()
+    assert table.preview.shape == shape
 
 
 @pytest.mark.parametrize("first", ["list", "layers"])

@@ -15,7 +15,7 @@ from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.panels import PromptPanel, SourcePanel, StatusPanel
 from napari_sam2refiner._qt.worker import Worker
 from napari_sam2refiner.viewer.controller import Controller, Submit
-from napari_sam2refiner.viewer.layers import ImageLayers
+from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, default_model, resolve
 
