@@ -64,6 +64,12 @@ def test_loading_tells_a_download_from_a_file() -> None:
     assert resolve(tiny).status.startswith("Downloading sam2.1_hiera_tiny")
     tiny.loaded = 0.42
     assert resolve(tiny).status == "Downloading sam2.1_hiera_tiny: 42 % ..."
+    assert resolve(state(loading=True, model="/somewhere/mine.pt")).status == "Loading mine.pt ..."
+
+
+def test_prompts_wait_for_a_model_that_loads() -> None:
+    assert "go on clicking" in resolve(state(loading=True, positives=1)).hint
+    assert resolve(state(loading=True)).hint == "Click on an object."
 
 
 def test_untrained_refiner_is_said() -> None:

@@ -184,7 +184,7 @@ def _status(state: DockState) -> str:
     """Say what happens now, else what happened last."""
     if state.loading:
         chosen = next((model for model in state.models if model.name == state.model), None)
-        name = chosen.short_name if chosen else state.model
+        name = PurePath(state.model or "").name
         if state.loaded is not None and state.loaded < 1:
             return f"Downloading {name}: {100 * state.loaded:.0f} % ..."
         return f"{'Loading' if chosen is None or chosen.on_disk else 'Downloading'} {name} ..."
