@@ -38,7 +38,7 @@ class Bench:
         assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
 
     def wait(self, until: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(until, timeout=30_000)  # a busy machine is no failure
+        self.qtbot.waitUntil(until, timeout=120_000)  # a busy machine is no failure
 
     def is_idle(self) -> bool:
         QApplication.processEvents()
