@@ -33,8 +33,10 @@ def test_click_correct_commit_undo_redo_on_a_real_image(user: Any) -> None:
     assert user.dock.state.model == "micro"
     truth = disc((660, 550), *CELL)
     user.click(CELL[0], CELL[1])
+    assert iou(user.preview, truth) > 0.7
+    for _ in range(2):  # on to a guess that is wrong: the first is nearer to the cell than the disc is
+        user.press("G")
     first = user.preview
-    assert iou(first, truth) > 0.7
     correction = next_click(first, truth)
     assert correction is not None
     if not correction.positive:
@@ -42,7 +44,7 @@ def test_click_correct_commit_undo_redo_on_a_real_image(user: Any) -> None:
     user.click(correction.y, correction.x)
     second = user.preview
     assert second[round(correction.y), round(correction.x)] == correction.positive
-    assert iou(second, truth) >= iou(first, truth)
+    assert iou(second, truth) > 0.85 > iou(first, truth)
     user.press("K")
     np.testing.assert_array_equal(user.result(RESULT), second.astype(np.uint32))
     assert not user.preview.any()
