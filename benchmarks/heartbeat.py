@@ -5,7 +5,7 @@ clicks; and the time from a mouse press to the first beat after the preview is d
 
 The first two lines are the base line: other work on the machine, and drawing without a graphics card, pause it too.
 
-Run: xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/heartbeat.py [--clicks 40] [--model micro]
+Run: xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/heartbeat.py [--clicks 40] [--model micro] [--size 4096]
 """
 
 from __future__ import annotations
@@ -55,8 +55,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clicks", type=int, default=40)
     parser.add_argument("--model", default=None, help="a model's name or a weight file; the dock's default if left out")
+    parser.add_argument("--size", type=int, default=None, help="side to enlarge the sample to; as it is if left out")
     arguments = parser.parse_args()
     (image, layer, _), *_ = samples.tissue()
+    if arguments.size:
+        image = image[np.ix_(*(np.arange(arguments.size) * side // arguments.size for side in image.shape[:2]))]
     user = User(image, layer)
     spin(1.0)
     heart = Heartbeat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +30,15 @@ class Bench:
         self.dock = dock
         self.wait(self.is_idle)
 
+    def close(self) -> None:
+        """Close the dock, and see its thread end."""
+        self.dock.shut_down()
+        if self.dock._worker is not None:
+            self.dock._worker.join()
+        assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
+
     def wait(self, until: Callable[[], bool]) -> None:
-        self.qtbot.waitUntil(until, timeout=30_000)  # a busy machine is no failure
+        self.qtbot.waitUntil(until, timeout=120_000)  # a busy machine is no failure
 
     def is_idle(self) -> bool:
         QApplication.processEvents()

@@ -100,12 +100,12 @@ class FakeCanvas:
     marks_changed = Signal()
     plane_changed = Signal()
     image_changed = Signal(bool)
-    image_renamed = Signal(str)
+    image_renamed = Signal()
     image_removed = Signal()
     layer_lost = Signal(str, object)
 
     def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
-        self.image, self.name, self.key = image, name, id(image)
+        self.image, self.name = image, name
         self.source = FakeSource(image)
         self.exists, self.obstacle, self.attached, self.is_too_large = True, "", False, False
         self.plane = PlaneIndex((0,) * image.ndim, (image.ndim - 2, image.ndim - 1))
@@ -115,9 +115,8 @@ class FakeCanvas:
         self.mode = ""
         self.polarity = (True, 1)
 
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        return self.plane.shape(self.image)
+    def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
+        return plane.shape(self.image)
 
     def attach(self) -> None:
         if self.is_too_large:
@@ -126,6 +125,9 @@ class FakeCanvas:
 
     def detach(self) -> None:
         self.attached = False
+
+    def close(self) -> None:
+        self.detach()
 
     def go_to(self, plane: PlaneIndex) -> None:
         if plane != self.plane:
@@ -137,6 +139,10 @@ class FakeCanvas:
 
     def start_boxing(self) -> None:
         self.mode = "box"
+
+    @property
+    def is_boxing(self) -> bool:
+        return self.mode == "box"
 
     def set_polarity(self, positive: bool, object_id: int) -> None:
         self.polarity = (positive, object_id)

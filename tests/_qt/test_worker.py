@@ -15,6 +15,7 @@ def worker(qapp: Any) -> Iterator[Worker]:
     worker = Worker()
     yield worker
     worker.close()
+    worker.join()
     assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -43,17 +44,18 @@ def test_runs_off_the_gui_thread_and_answers_on_it(worker: Worker, qtbot: Any) -
     assert answered is threading.main_thread()
 
 
-def test_stale_jobs_are_dropped_before_they_run(worker: Worker, qtbot: Any) -> None:
-    hold, ran, done = Hold(), [], []
+def test_what_nobody_waits_for_is_not_run(worker: Worker, qtbot: Any) -> None:
+    hold, newest, ran, done = Hold(), [0], [], []
     worker.submit(Job("answer", hold), lambda outcome: done.append(outcome.value))
     assert hold.started.wait(10)
-    worker.submit(Job("prepare", lambda _: ran.append("prepare")), lambda _: done.append("prepare"))
     for number in range(5):
-        worker.submit(Job("answer", lambda _, n=number: ran.append(n) or n), lambda outcome: done.append(outcome.value))
+        newest[0] = number
+        job = Job("answer", lambda _, n=number: ran.append(n) or n, is_wanted=lambda n=number: n == newest[0])
+        worker.submit(job, lambda outcome: done.append(outcome.value))
     hold.release.set()
     qtbot.waitUntil(lambda: 4 in done, timeout=30_000)
     assert ran == [4]
-    assert done == ["held", 4]
+    assert done == ["held", None, None, None, None, 4]
 
 
 def test_a_model_is_loaded_before_the_click_that_waits_for_it(worker: Worker, qtbot: Any) -> None:
@@ -77,6 +79,7 @@ def test_error_is_an_outcome_and_the_thread_goes_on(worker: Worker, qtbot: Any) 
 
 def test_progress_arrives_and_a_superseded_download_ends(worker: Worker, qtbot: Any) -> None:
     shares: list[float] = []
+    wanted = [True]
     started, go_on = threading.Event(), threading.Event()
     ended: list[BaseException] = []
 
@@ -91,8 +94,9 @@ def test_progress_arrives_and_a_superseded_download_ends(worker: Worker, qtbot: 
             raise
 
     done: list[Outcome] = []
-    worker.submit(Job("load", download, shares.append), lambda _: None)
+    worker.submit(Job("load", download, shares.append, lambda: wanted[0]), lambda _: None)
     assert started.wait(10)
+    wanted[0] = False
     worker.submit(Job("load", lambda _: "other"), done.append)
     go_on.set()
     qtbot.waitUntil(lambda: len(done) == 1, timeout=30_000)
@@ -100,13 +104,16 @@ def test_progress_arrives_and_a_superseded_download_ends(worker: Worker, qtbot: 
     assert len(ended) == 1
 
 
-def test_close_twice_and_with_work_waiting(qapp: Any) -> None:
+def test_closing_waits_for_nothing(qapp: Any) -> None:
     worker, hold, done = Worker(), Hold(), []
     worker.submit(Job("answer", hold), done.append)
     assert hold.started.wait(10)
     worker.submit(Job("load", lambda _: done.append("ran")), done.append)
+    worker.close()
+    worker.close()
+    assert worker._thread.is_alive()
     hold.release.set()
-    worker.close()
-    worker.close()
+    worker.join()
+    assert not worker._thread.is_alive()
     qapp.processEvents()
     assert done == []

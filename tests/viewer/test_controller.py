@@ -109,6 +109,27 @@ def test_guesses_go_round(desk: Desk) -> None:
     assert desk.state.candidate == 0
 
 
+def test_the_chosen_guess_stays_chosen_when_asked_again(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.next_candidate()
+    desk.controller.choose_model("tiny")
+    np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[1]))
+    assert resolve(desk.state).cycle.startswith("Guess 2 of 3")
+    desk.canvas.click(30, 45)
+    assert desk.predictions[-1][2].memo == ("memo", RADII[1])
+
+
+def test_a_guess_that_the_new_model_has_not_becomes_its_last(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.next_candidate()
+    desk.controller.next_candidate()
+    monkeypatch.setattr("fakes.RADII", RADII[:2])
+    desk.controller.choose_model("tiny")
+    assert resolve(desk.state).cycle.startswith("Guess 2 of 2")
+    desk.controller.next_candidate()
+    assert resolve(desk.state).cycle.startswith("Guess 1 of 2")
+
+
 def test_commit_undo_redo(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     mask = disc(SHAPE, 30, 40, RADII[0])
@@ -155,6 +176,53 @@ def test_every_act_is_undoable(desk: Desk) -> None:
         assert canvas.marks[plane] == marks
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"obstacle": "Switch to the 2D view."}, "2D view"),
+        ({"answering": True}, "on its way"),
+        ({"pixels": 0}, "the mask is empty"),
+    ],
+)
+def test_keys_do_no_more_than_the_buttons_and_say_why(desk: Desk, state: dict[str, Any], words: str) -> None:
+    desk.canvas.click(30, 40)
+    for name, value in state.items():
+        setattr(desk.state, name, value)
+    if "pixels" not in state:
+        desk.controller.next_candidate()
+        assert desk.state.candidate == 0
+    desk.controller.commit()
+    assert words in desk.state.news
+    assert not desk.canvas.labels.any()
+
+
+def test_nothing_to_keep_says_so(desk: Desk) -> None:
+    desk.controller.commit()
+    assert desk.state.news == "There is nothing to keep yet."
+
+
+def test_what_cannot_be_written_is_one_sentence(desk: Desk) -> None:
+    desk.canvas.labels = np.full(SHAPE, 255, np.uint8)
+    desk.canvas.click(30, 40)
+    desk.controller.commit()
+    (error,) = desk.errors
+    assert error.startswith("The object cannot be written: object id 256")
+    assert error.endswith("larger dtype.")
+    assert desk.preview is not None
+
+
+def test_from_boxes_back_to_clicks_that_say_what_they_said(desk: Desk) -> None:
+    desk.controller.start_boxing()
+    desk.controller.toggle_negative()
+    assert (desk.canvas.mode, desk.state.negative) == ("click", False)
+    desk.controller.toggle_negative()
+    assert (desk.canvas.mode, desk.state.negative) == ("click", True)
+    desk.controller.start_boxing()
+    desk.canvas.change(Marks(regions=(Region("rectangle", ((5, 5), (5, 15), (15, 15), (15, 5))),)))
+    desk.controller.commit()
+    assert (desk.canvas.mode, desk.state.negative) == ("click", False)
+
+
 def test_moving_a_prompt_starts_afresh(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     desk.canvas.change(Marks(((31, 41, True),)))
@@ -180,6 +248,33 @@ def test_a_mask_that_is_wholly_covered_is_not_lost(desk: Desk) -> None:
     desk.controller.set_overlap("overwrite")
     desk.controller.commit()
     assert desk.canvas.labels[30, 40] == 4
+
+
+@pytest.mark.parametrize("act", ["click", "slide", "undo", "clear", "model", "image", "close"])
+def test_what_nobody_waits_for_is_not_answered(act: str) -> None:
+    desk = Desk((4, *SHAPE), at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    {
+        "click": lambda: desk.canvas.click(10, 10),
+        "slide": lambda: desk.canvas.slide(1),
+        "undo": desk.controller.undo,
+        "clear": desk.controller.clear,
+        "model": lambda: desk.controller.choose_model("tiny"),
+        "image": lambda: desk.controller.choose_image(None),
+        "close": desk.controller.close,
+    }[act]()
+    desk.run()
+    assert desk.predictions == []
+
+
+def test_what_was_seen_of_a_removed_image_is_let_go(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.canvas.exists = False
+    desk.canvas.image_removed.emit()
+    assert not desk.controller._segmenter._sessions
+    assert not desk.controller._answers._by_draft
 
 
 def test_newest_prompt_wins() -> None:
@@ -237,6 +332,9 @@ def test_an_image_too_large_for_labels_is_refused(desk: Desk) -> None:
     desk.controller.choose_image(large)
     assert "not enough memory for labels of all of large" in desk.errors[0]
     assert desk.state.image is None
+    large.is_too_large = False
+    desk.controller.choose_image(large)
+    assert desk.state.image == "large", "it can be tried again"
     desk.controller.choose_image(desk.canvas)
     desk.canvas.click(30, 40)
     assert desk.preview is not None
@@ -289,7 +387,8 @@ def test_new_pixels_of_the_same_shape_are_looked_at_again(desk: Desk) -> None:
 
 
 def test_renamed(desk: Desk) -> None:
-    desk.canvas.image_renamed.emit("other")
+    desk.canvas.name = "other"
+    desk.canvas.image_renamed.emit()
     assert desk.state.image == "other"
 
 
@@ -340,6 +439,29 @@ def test_work_on_another_image_waits_and_comes_back(desk: Desk) -> None:
     assert desk.state.image is None
 
 
+def test_an_image_left_while_it_was_answered_is_asked_again_on_return() -> None:
+    desk = Desk(at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.canvas.click(30, 40)
+    desk.controller.choose_image(None)
+    desk.run()
+    assert desk.canvas.previews == {}
+    desk.controller.choose_image(desk.canvas)
+    desk.run()
+    assert desk.preview is not None
+
+
+def test_a_model_chosen_elsewhere_answers_on_return(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    desk.controller.choose_image(FakeCanvas(np.zeros((20, 20)), "other"))
+    desk.controller.choose_model("tiny")
+    assert len(desk.predictions) == 1
+    desk.controller.choose_image(desk.canvas)
+    assert len(desk.predictions) == 2
+    assert desk.state.candidates == 3
+
+
 def test_choosing_another_model_asks_again_without_the_old_memory(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     desk.controller.choose_model("tiny")
@@ -349,22 +471,42 @@ def test_choosing_another_model_asks_again_without_the_old_memory(desk: Desk) ->
     assert desk.state.model == "tiny"
 
 
-def test_model_that_cannot_be_loaded() -> None:
-    desk = Desk()
-
+def test_a_model_that_cannot_be_loaded_leaves_the_one_before(desk: Desk) -> None:
     def fail(*_: Any) -> None:
         msg = "no source answered; check the network."
         raise OSError(msg)
 
+    desk.canvas.click(30, 40)
+    before = desk.preview
     desk.controller._segmenter._load_model = fail
     desk.controller.choose_model("tiny")
-    assert desk.state.model is None
+    assert desk.state.model == "micro"
     assert not desk.state.loading
     assert "tiny cannot be loaded" in desk.errors[0]
-    desk.controller._segmenter._load_model = desk.load
+    assert desk.preview is before
+    desk.canvas.click(30, 50)
+    assert desk.preview is not before
+    assert len(desk.errors) == 1
+
+
+def test_without_any_model_another_can_be_chosen() -> None:
+    desk = Desk(at_once=False)
+    desk.waiting[0][1](Outcome(error="truncated"))
+    desk.waiting.clear()
+    assert desk.state.model is None
+    desk.at_once = True
     desk.controller.choose_model("micro")
     desk.canvas.click(30, 40)
     assert desk.preview is not None
+
+
+def test_a_superseded_model_that_arrives_is_the_one_to_fall_back_on() -> None:
+    desk = Desk(at_once=False)
+    desk.controller.choose_model("tiny")
+    for outcome in (Outcome("micro"), Outcome(error="truncated")):
+        _, done = desk.waiting.pop(0)
+        done(outcome)
+    assert desk.state.model == "micro"
 
 
 def test_only_the_newest_chosen_model_counts() -> None:
@@ -386,10 +528,18 @@ def test_a_click_while_the_model_loads_is_answered_when_it_is_there() -> None:
     assert len(desk.predictions) == 1
 
 
-def test_own_file_is_listed_and_loaded(desk: Desk) -> None:
+def test_own_file_is_listed_and_loaded_as_often_as_it_is_chosen(desk: Desk) -> None:
+    for _ in range(2):
+        desk.controller.choose_file("/somewhere/mine.pt")
+    assert desk.loaded == ["micro", "/somewhere/mine.pt", "/somewhere/mine.pt"]
+    assert [model.short_name for model in desk.state.models] == ["micro", "tiny", "mine.pt"]
+
+
+def test_own_file_that_cannot_be_loaded_is_not_listed(desk: Desk) -> None:
+    desk.controller._segmenter._load_model = lambda *_: 1 / 0
     desk.controller.choose_file("/somewhere/mine.pt")
-    assert desk.loaded[-1] == "/somewhere/mine.pt"
-    assert desk.state.models[-1].short_name == "mine.pt"
+    assert desk.state.models == MODELS
+    assert desk.state.model == "micro"
 
 
 def test_a_deleted_result_comes_back_with_undo(desk: Desk) -> None:

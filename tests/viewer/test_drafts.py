@@ -60,9 +60,16 @@ def test_previous_is_the_latest_answer_whose_marks_are_all_still_there() -> None
 
 
 def test_old_answers_are_forgotten() -> None:
-    answers = Answers(limit=2)
+    answers = Answers(limit=2 * answered().size)
     drafts = [Draft() for _ in range(3)]
     for draft in drafts:
         answers.put(draft, answered())
     assert answers.get(drafts[0]) is None
     assert answers.get(drafts[2]) is not None
+
+
+def test_the_newest_answer_is_kept_however_large() -> None:
+    answers, draft = Answers(limit=1), Draft()
+    answers.put(Draft(), answered())
+    answers.put(draft, answered())
+    assert answers.get(draft) is not None

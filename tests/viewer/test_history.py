@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sam2refiner.viewer.history import Act, History
@@ -48,6 +49,18 @@ def test_only_so_many_are_kept() -> None:
     assert values == {"x": 1}
 
 
+def test_an_act_that_cannot_be_undone_stays_done() -> None:
+    def fail() -> None:
+        raise RuntimeError
+
+    history = History()
+    history.add(Act("writing", fail, fail))
+    with pytest.raises(RuntimeError):
+        history.undo()
+    assert (history.next_undo, history.next_redo) == ("writing", "")
+
+
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.one_of(st.integers(1, 99), st.sampled_from(["undo", "redo"]))))
 def test_behaves_like_a_list_of_states_with_a_cursor(steps: list[int | str]) -> None:
     values, history = {"x": 0}, History()

@@ -13,14 +13,20 @@ from napari.components import ViewerModel
 
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Marks, Region
-from napari_sam2refiner.viewer.layers import FILL, OUTLINE, ImageLayers, paint
+from napari_sam2refiner.viewer.layers.image import ImageLayers
+from napari_sam2refiner.viewer.layers.preview import FILL, OUTLINE, paint
 
 SHAPE = (3, 4, 30, 40)
 NUMBERS = st.floats(0, 25, width=32)
 POINTS = st.lists(st.tuples(NUMBERS, NUMBERS, st.booleans()), max_size=4, unique_by=lambda point: point[:2])
 KINDS = st.sampled_from(["rectangle", "ellipse", "polygon"])
 PLANES = st.sampled_from(
-    [PlaneIndex((1, 2, 0, 0), (2, 3)), PlaneIndex((0, 0, 0, 0), (2, 3)), PlaneIndex((1, 0, 0, 2), (2, 1))]
+    [
+        PlaneIndex((1, 2, 0, 0), (2, 3)),
+        PlaneIndex((0, 0, 0, 0), (2, 3)),
+        PlaneIndex((1, 0, 0, 2), (1, 2)),
+        PlaneIndex((0, 0, 2, 0), (1, 3)),
+    ]
 )
 
 
@@ -51,13 +57,9 @@ def test_marks_come_back_as_they_were_written_and_planes_leave_each_other_alone(
     canvas.set_polarity(True, 3)
     held: dict[PlaneIndex, Marks] = {}
     for plane, marks in writes:
-        # Planes of different orientation share voxels, so only those of the first stay to be compared.
-        if held and plane.displayed != next(iter(held)).displayed:
-            continue
         canvas.write_marks(plane, marks)
         held[plane] = marks
-    for plane, marks in held.items():
-        assert canvas.read_marks(plane) == marks
+    assert canvas.marks == {plane: marks for plane, marks in held.items() if marks}
 
 
 def test_colours_follow_the_polarity() -> None:
@@ -81,7 +83,7 @@ def test_own_writing_is_no_news_but_the_users_is() -> None:
     viewer.layers["regions"].add([[2, 3, 1, 1], [2, 3, 1, 9], [2, 3, 9, 9]], shape_type="polygon")
     viewer.layers["regions"].add([[2, 3, 1, 1], [2, 3, 1, 9]], shape_type="line")
     assert len(news) == 3
-    (region,) = canvas.read_marks(canvas.plane).regions
+    (region,) = canvas.marks[canvas.plane].regions
     assert region.kind == "polygon"
 
 
@@ -104,11 +106,15 @@ def test_plane_follows_sliders_and_axis_order() -> None:
     viewer.dims.set_point(1, 3)
     assert canvas.plane == PlaneIndex((2, 3, 0, 0), (2, 3))
     viewer.dims.order = (0, 2, 3, 1)
-    assert canvas.plane.displayed == (3, 1)
+    assert canvas.plane.displayed == (1, 3)
     assert seen[-1] == canvas.plane
+    seen.clear()
     other = PlaneIndex((1, 2, 0, 0), (2, 3))
     canvas.go_to(other)
     assert canvas.plane == other
+    assert seen == [other], "planes on the way are not looked at"
+    viewer.dims.order = (0, 1, 3, 2)
+    assert canvas.plane == other, "a transposed view shows the same plane"
 
 
 def test_obstacles_name_the_remedy() -> None:
@@ -166,6 +172,18 @@ def test_a_result_that_no_longer_fits_is_left_alone() -> None:
     assert (result.data == 5).all()
 
 
+@pytest.mark.parametrize("other", [np.ones((30, 40)), np.ones((1, 4, 30, 40)), np.ones(SHAPE)])
+def test_undo_leaves_labels_of_other_dimensions_alone(other: Any) -> None:
+    viewer, canvas = make()
+    written = canvas.write_mask(PlaneIndex((2, 1, 0, 0), (2, 3)), disc((30, 40), 10, 12, 5), 1, "keep")
+    labels = other.astype(np.uint32)
+    labels.flags.writeable = False
+    viewer.layers["cells objects"].data = labels
+    written.undo()
+    written.redo()
+    assert (viewer.layers["cells objects"].data == 1).all()
+
+
 @pytest.mark.parametrize("width", [1, 2])
 def test_preview_has_a_rim_and_a_filling(width: int) -> None:
     mask = np.zeros((12, 12), bool)
@@ -198,3 +216,47 @@ def test_detach_takes_the_tools_and_attach_brings_them_back() -> None:
     assert [layer.name for layer in viewer.layers] == ["cells", "cells objects"]
     canvas.attach()
     assert len(viewer.layers["prompts"].data) == 1
+
+
+def paint_id(result: Any, *place: int) -> None:
+    """Paint one pixel; the last number is the id."""
+    result.paint(np.array(place[:-1]), place[-1])
+
+
+def test_ids_of_other_planes_are_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_sam2refiner.viewer.layers.result.LARGEST_SCAN", 10)
+    viewer, canvas = make((4, 30, 40))
+    viewer.dims.set_point(0, 0)
+    canvas.write_mask(canvas.plane, disc((30, 40), 10, 12, 5), 6, "keep")
+    viewer.dims.set_point(0, 2)
+    assert canvas.next_id() == 7
+    canvas.close()
+    again = ImageLayers(viewer, viewer.layers["cells"], lambda call: call())
+    again.attach()
+    assert again.next_id() == 7, "another dock looks at all planes"
+    result = viewer.layers["cells objects"]
+    paint_id(result, 2, 5, 5, 50)
+    viewer.dims.set_point(0, 3)
+    assert again.next_id() == 51, "what was painted on the plane before"
+    result.n_edit_dimensions = 3
+    paint_id(result, 3, 20, 20, 60)
+    viewer.dims.set_point(0, 0)
+    assert again.next_id() == 61
+    result.data = np.full((4, 30, 40), 70, np.uint32)
+    assert again.next_id() == 71
+    result.data = np.full((4, 9, 9), 80, np.uint32)
+    paint_id(result, 3, 2, 2, 90)
+    assert again.next_id() == 91, "also where it no longer fits the image"
+
+
+def test_a_preview_is_drawn_once_and_only_where_it_is() -> None:
+    viewer, canvas = make((900, 40))
+    drawn: list[None] = []
+    viewer.layers["preview"].events.set_data.connect(lambda: drawn.append(None))
+    first, second = disc((900, 40), 10, 12, 5), disc((900, 40), 700, 20, 9)
+    for mask in (first, first, second, second):
+        canvas.show_preview(canvas.plane, mask)
+    assert len(drawn) == 2
+    np.testing.assert_array_equal(viewer.layers["preview"].data, paint(second, 2))
+    canvas.show_preview(canvas.plane, np.zeros((900, 40), bool))
+    assert not viewer.layers["preview"].data.any()

@@ -64,14 +64,21 @@ def test_loading_tells_a_download_from_a_file() -> None:
     assert resolve(tiny).status.startswith("Downloading sam2.1_hiera_tiny")
     tiny.loaded = 0.42
     assert resolve(tiny).status == "Downloading sam2.1_hiera_tiny: 42 % ..."
+    assert resolve(state(loading=True, model="/somewhere/mine.pt")).status == "Loading mine.pt ..."
+
+
+def test_prompts_wait_for_a_model_that_loads() -> None:
+    assert "go on clicking" in resolve(state(loading=True, positives=1)).hint
+    assert resolve(state(loading=True)).hint == "Click on an object."
 
 
 def test_untrained_refiner_is_said() -> None:
     assert resolve(state(model=TINY.name)).model_note == "SAM 2.1, refiner untrained: plain SAM 2.1"
 
 
-def test_best_model_on_disk_is_the_default() -> None:
-    assert default_model([TINY, MICRO]) == "micro"
+def test_first_model_on_disk_is_the_default() -> None:
+    large = ModelChoice("sam2.1_hiera_large", 898_000_000, True)
+    assert default_model([TINY, MICRO, large]) == "micro"
     assert default_model([TINY]) == TINY.name
     assert default_model([]) is None
 

@@ -15,7 +15,7 @@ from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.panels import PromptPanel, SourcePanel, StatusPanel
 from napari_sam2refiner._qt.worker import Worker
 from napari_sam2refiner.viewer.controller import Controller, Submit
-from napari_sam2refiner.viewer.layers import ImageLayers
+from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, default_model, resolve
 
@@ -67,7 +67,6 @@ class SegmentDock(QWidget):
         super().__init__()
         self._viewer = viewer = napari_viewer
         self._worker = None if submit is not None else Worker(self)
-        self._is_closed = False
         self._had_parent = False
         self._bound_keys: list[str] = []
         self._shown_models: tuple[tuple[ModelChoice, ...], str | None] = ((), None)
@@ -93,13 +92,12 @@ class SegmentDock(QWidget):
 
     def reset_choices(self, event: Any = None) -> None:  # noqa: ARG002
         """List the viewer's images anew; napari calls this when layers come, go or change names."""
-        if not self._is_closed:
+        if not self.controller.is_closed:
             self.source.reset_choices()
 
     def shut_down(self) -> None:
-        """End the worker, unbind the keys and take the tool layers away; may be called again."""
-        if not self._is_closed:
-            self._is_closed = True
+        """Unbind the keys, take the tool layers away and let the worker end; may be called again."""
+        if not self.controller.is_closed:  # else the window may be gone, and every widget with it
             self.source.close_combos()
             self._release()
 
@@ -132,7 +130,13 @@ class SegmentDock(QWidget):
         self.destroyed.connect(self._release)
         application = QApplication.instance()
         assert application is not None
-        application.aboutToQuit.connect(self.shut_down)
+        application.aboutToQuit.connect(self._on_about_to_quit)
+
+    def _on_about_to_quit(self) -> None:
+        """Shut down, and wait for the thread: it must not compute while the interpreter ends."""
+        self.shut_down()
+        if self._worker is not None:
+            self._worker.join()
 
     def _submit(self, job: Any, done: Any) -> None:
         assert self._worker is not None
@@ -143,7 +147,7 @@ class SegmentDock(QWidget):
         self._deferred.emit(call)
 
     def _on_deferred(self, call: Callable[[], None]) -> None:
-        if not self._is_closed:
+        if not self.controller.is_closed:
             call()
 
     def _begin(self) -> None:

@@ -71,8 +71,17 @@ class SourcePanel(QWidget):
             self._image.value = image
 
     def reset_choices(self) -> None:
-        """List the viewer's images anew."""
-        self._image.reset_choices()
+        """List the viewer's images anew; the chosen one stays chosen.
+
+        The combo goes by names: a renamed image is gone to it, and the first of the list takes its place.
+        """
+        before = self.image
+        with self._image.changed.blocked():
+            self._image.reset_choices()
+            if before is not None:
+                self.set_image(before)
+        if self.image is not before:
+            self.image_chosen.emit(self.image)
 
     def set_models(self, models: Sequence[ModelChoice], chosen: str | None) -> None:
         """List the models."""

@@ -1,11 +1,12 @@
-"""One thread for all inference; the newest prompt wins."""
+"""One thread for all inference; what nobody waits for any more is not run."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
@@ -19,20 +20,16 @@ class SupersededError(Exception):
 
 
 class Worker(QObject):
-    """Runs jobs one after another in a thread of its own, and hands their outcomes to the thread that made it.
-
-    A job that still waits is dropped, unrun and unanswered, when a newer one of its kind comes; so is a "prepare" when
-    an "answer" comes, since answering prepares as well.
-    """
+    """Runs jobs one after another in a thread of its own, and hands their outcomes to the thread that made it."""
 
     _performed = Signal(object, object)  # done, outcome
     _progressed = Signal(object, float)  # job's on_progress, share
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._waiting: list[tuple[Job, Done]] = []
-        self._changed = threading.Condition()
+        self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._is_closed = False
+        self._emitting = threading.Lock()  # nothing is emitted once this object may be taken down
         self._performed.connect(self._on_performed)
         self._progressed.connect(self._on_progressed)
         # A daemon, so that a download that hangs cannot keep the program from ending.
@@ -41,46 +38,41 @@ class Worker(QObject):
 
     def submit(self, job: Job, done: Done) -> None:
         """Run a job when its turn comes; `done` gets its outcome on the thread that made this worker."""
-        superseded = {job.kind, "prepare"} if job.kind == "answer" else {job.kind}
-        with self._changed:
-            self._waiting = [waiting for waiting in self._waiting if waiting[0].kind not in superseded]
-            self._waiting.append((job, done))
-            self._changed.notify()
+        self._jobs.put((job, done))
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Drop what waits and end the thread, after the job that runs; may be called again.
+    def close(self) -> None:
+        """Drop what waits and let the thread end after the job that runs; waits for nothing, may be called again."""
+        with self._emitting:
+            self._is_closed = True
+        self._jobs.put(None)
+
+    def join(self, timeout: float = 5.0) -> None:
+        """Wait for the thread of a closed worker to end.
 
         Parameters
         ----------
         timeout : float
-            Seconds to wait for that job at most.
+            Seconds to wait at most for the job that runs.
         """
-        with self._changed:
-            self._is_closed = True
-            self._waiting.clear()
-            self._changed.notify()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_closed)
-                if self._is_closed:
-                    return
-                job, done = self._waiting.pop(0)
-            outcome = perform(job, partial(self._tell, job))
-            with suppress(RuntimeError):  # the window is gone, and this object with it
-                self._performed.emit(done, outcome)
-            del job, done, outcome  # while it waits the thread must keep no image and no viewer alive
+        while (entry := self._jobs.get()) is not None and not self._is_closed:
+            job, done = entry
+            self._emit(self._performed, done, perform(job, partial(self._tell, job)))
+            del entry, job, done  # while it waits the thread must keep no image and no viewer alive
 
     def _tell(self, job: Job, share: float) -> None:
         """Pass on how far a job is; raise to end one that nobody waits for."""
-        with self._changed:
-            is_superseded = self._is_closed or any(waiting.kind == job.kind for waiting, _ in self._waiting)
-        if is_superseded:
+        if self._is_closed or not job.is_wanted():
             raise SupersededError
         if job.on_progress is not None:
-            self._progressed.emit(job.on_progress, share)
+            self._emit(self._progressed, job.on_progress, share)
+
+    def _emit(self, signal: Any, *values: Any) -> None:
+        with self._emitting:
+            if not self._is_closed:
+                signal.emit(*values)
 
     def _on_progressed(self, on_progress: Tell, share: float) -> None:
         if not self._is_closed:

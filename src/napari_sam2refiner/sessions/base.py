@@ -49,7 +49,8 @@ class Prediction:
     score : float
         The network's estimate of the mask's IoU, 0 to 1.
     candidates : tuple of Candidate
-        What the prompts may mean, best first; the first is this mask. One where the prompts leave no choice.
+        What the prompts may mean, best first; this mask is the first, or the one that `choose` took. One where the
+        prompts leave no choice.
     memo : object
         What the session needs to go on from here (`previous=`); opaque to callers.
     """

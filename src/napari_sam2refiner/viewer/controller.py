@@ -2,118 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
 from napari_sam2refiner.viewer.history import Act, History
-from napari_sam2refiner.viewer.segmenter import Job, Outcome, PlaneSource, Request, Segmenter
-from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
+from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
 
 if TYPE_CHECKING:
     from psygnal import SignalInstance
 
-    from napari_sam2refiner.planes.plane import PlaneIndex
-    from napari_sam2refiner.sessions.base import Prediction
+    from napari_sam2refiner.viewer.canvas import Canvas
 
+
+Drafts = dict[PlaneIndex, Draft]
 Submit = Callable[[Job, Callable[[Outcome], None]], None]
-
-
-class Written(Protocol):
-    """A mask that was written into the result layer."""
-
-    @property
-    def pixels(self) -> int:
-        """How many pixels took the object's id."""
-
-    def undo(self) -> None:
-        """Take the mask out again, but nothing that the user painted since."""
-
-    def redo(self) -> None:
-        """Write it again."""
-
-
-class Canvas(Protocol):
-    """The layers of one image, and where the user is in it. Plane coordinates are (y, x) pixels."""
-
-    marks_changed: SignalInstance
-    plane_changed: SignalInstance
-    image_changed: SignalInstance
-    image_renamed: SignalInstance
-    image_removed: SignalInstance
-    layer_lost: SignalInstance
-
-    @property
-    def exists(self) -> bool:
-        """Whether the image is still in the viewer."""
-
-    @property
-    def key(self) -> Hashable:
-        """Which image this is, whatever its name."""
-
-    @property
-    def name(self) -> str:
-        """The image's name."""
-
-    @property
-    def source(self) -> PlaneSource:
-        """Where its planes come from."""
-
-    @property
-    def obstacle(self) -> str:
-        """Why this view cannot be clicked; empty when it can."""
-
-    @property
-    def plane(self) -> PlaneIndex:
-        """The plane that is shown."""
-
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """Rows and columns of the plane that is shown."""
-
-    def attach(self) -> None:
-        """Put the layers into the viewer."""
-
-    def detach(self) -> None:
-        """Take them out, all but the result; they keep what they hold."""
-
-    def go_to(self, plane: PlaneIndex) -> None:
-        """Show a plane."""
-
-    def start_clicking(self) -> None:
-        """Make the next click on the image a point."""
-
-    def start_boxing(self) -> None:
-        """Make the next drag on the image a box."""
-
-    def set_polarity(self, positive: bool, object_id: int) -> None:
-        """Say what the next point is."""
-
-    def read_marks(self, plane: PlaneIndex) -> Marks:
-        """Return what is marked on a plane."""
-
-    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
-        """Replace what is marked on a plane."""
-
-    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
-        """Show a mask on a plane, or none."""
-
-    def bring_back(self, layer: Any) -> None:
-        """Put a deleted result layer into the viewer again."""
-
-    def take_away(self, layer: Any) -> None:
-        """Take a result layer out of the viewer."""
-
-    def next_id(self) -> int:
-        """Return the next free id of the result layer."""
-
-    def write_mask(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap) -> Written:
-        """Write a mask into the result layer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +30,7 @@ class _Work:
     """What is in hand on one image: the draft of each plane, and what can be undone."""
 
     canvas: Canvas
-    drafts: dict[PlaneIndex, Draft] = field(default_factory=dict)
+    drafts: Drafts = field(default_factory=dict)
     history: History = field(default_factory=History)
 
     def draft(self, plane: PlaneIndex) -> Draft:
@@ -149,6 +58,11 @@ class Controller:
         Image -> its canvas.
     report : callable
         Takes one sentence about what went wrong.
+
+    Attributes
+    ----------
+    is_closed : bool
+        Whether it has let go of everything.
     """
 
     def __init__(
@@ -164,14 +78,15 @@ class Controller:
         self._submit = submit
         self._make_canvas = make_canvas
         self._report = report
-        self._works: dict[Hashable, _Work] = {}
+        self._works: dict[Any, _Work] = {}  # by image
         self._work: _Work | None = None
         self._image: Any = None
         self._answers = Answers()
         self._asked: Draft | None = None
         self._generation = 0
         self._loads = 0
-        self._closed = False
+        self._loaded: str | None = None
+        self.is_closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
 
@@ -180,31 +95,36 @@ class Controller:
         self.state.models = models
 
     def choose_file(self, path: str) -> None:
-        """Load a model from the user's own file, listed from now on."""
-        if path not in [model.name for model in self.state.models]:
-            self.state.models = (*self.state.models, ModelChoice(path, 0, True, f"from {path}"))
-        self.choose_model(path)
+        """Load a model from the user's own file, again where it is loaded: the file may be another now."""
+        if not self.is_closed:
+            self._load(path)
 
     def choose_model(self, name: str | None) -> None:
         """Load a model, off this thread. The newest choice wins."""
-        if self._closed or name == self.state.model:
-            return
+        if not self.is_closed and name is not None and name != self.state.model:
+            self._load(name)
+
+    def _load(self, name: str) -> None:
+        """Load a model; until it is there the one before, and what it has answered, stay."""
         self._drop_answers()
-        self._answers.clear()
         self._loads += 1
         self.state.model = name
-        self.state.loading, self.state.loaded = name is not None, None
+        self.state.loading, self.state.loaded = True, None
         self._say("")
-        if name is None:
-            return
-        job = Job("load", partial(self._segmenter.load, name), partial(self._on_load_progressed, self._loads))
-        self._submit(job, partial(self._on_model_loaded, self._loads, name))
+        load = self._loads
+        run, tell = partial(self._segmenter.load, name), partial(self._on_load_progressed, load)
+        job = Job("load", run, tell, lambda: load == self._loads)
+        self._submit(job, partial(self._on_model_loaded, load, name))
 
     def choose_image(self, image: Any) -> None:
         """Work on another image; what is in hand on this one waits. None: on no image."""
-        if self._closed or image is self._image:
+        if self.is_closed or image is self._image:
             return
-        self._leave()
+        if self._work is not None and not self._work.canvas.exists:
+            self._on_image_removed(self._work)  # the list of images hears of it before the layers do
+        elif self._work is not None:
+            self._leave()
+            self.state.news = ""
         self._image = image
         if image is not None:
             self._enter(image)
@@ -223,8 +143,9 @@ class Controller:
     # -- what the user does ----------------------------------------------------------------------------------------
 
     def toggle_negative(self) -> None:
-        """Let the next click say the opposite, and be a click."""
-        self.set_negative(not self.state.negative)
+        """Let the next click say the opposite; from boxes, go back to clicks that say what they said before."""
+        if self._work is None or not self._work.canvas.is_boxing:
+            self.set_negative(not self.state.negative)
         self.start_clicking()
 
     def start_clicking(self) -> None:
@@ -242,27 +163,28 @@ class Controller:
     def next_candidate(self) -> None:
         """Show the next mask that the first prompt may mean."""
         answered = self._answered()
-        if self._work is None or answered is None or len(answered.prediction.candidates) < 2:
+        if self._work is None or answered is None or not resolve(self.state).can_cycle:
             return
         plane = self._work.canvas.plane
         before = self._work.draft(plane)
-        choice = (before.choice + 1) % len(answered.prediction.candidates)
+        choice = (answered.choice + 1) % len(answered.prediction.candidates)
         after = Draft(before.marks, choice, before)
-        self._answers.put(after, Answered(answered.prediction.choose(choice), answered.seconds))
-        self._change_draft(f"guess {choice + 1}", plane, before, after)
+        self._answers.put(after, answered.choose(choice))
+        self._change_drafts(f"guess {choice + 1}", {plane: before}, {plane: after})
         self._show()
 
     def commit(self) -> None:
         """Write the preview into the result layer as the next free id, and begin the next object."""
         answered = self._answered()
-        if self._work is None or answered is None or self.state.answering:
+        if self._work is None or answered is None or not resolve(self.state).can_keep:
+            self._say(explain_not_keeping(self.state))
             return
         canvas, plane = self._work.canvas, self._work.canvas.plane
         object_id = canvas.next_id()
         try:
             written = canvas.write_mask(plane, answered.prediction.mask, object_id, self.state.overlap)
         except Exception as error:  # whatever a layer raises, the draft must survive
-            self._report(f"The object cannot be written: {error or type(error).__name__}.")
+            self._fail(f"The object cannot be written: {str(error).rstrip('.') or type(error).__name__}.")
             return
         if written.pixels == 0:
             self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
@@ -272,15 +194,17 @@ class Controller:
 
         def undo() -> None:
             written.undo()
-            self._restore(work, plane, before)
+            self._revisit(work, {plane: before})
 
         def redo() -> None:
             written.redo()
-            self._restore(work, plane, after)
+            self._revisit(work, {plane: after})
 
-        self._restore(work, plane, after)
+        self._restore(work, {plane: after})
         work.history.add(Act(f"object {object_id}", undo, redo))
         self.state.negative = False
+        if canvas.is_boxing:
+            canvas.start_clicking()
         self._say(f"Object {object_id} kept: {written.pixels:,} pixels.")
 
     def clear(self) -> None:
@@ -291,8 +215,9 @@ class Controller:
         before = self._work.draft(plane)
         if before.marks:
             self._drop_answers()
-            self._change_draft("clearing", plane, before, Draft())
-            self._restore(self._work, plane, self._work.draft(plane))
+            after = {plane: Draft()}
+            self._change_drafts("clearing", {plane: before}, after)
+            self._restore(self._work, after)
             self._say("")
 
     def undo(self) -> None:
@@ -313,125 +238,128 @@ class Controller:
 
     def close(self) -> None:
         """Let go of every image; may be called again."""
-        if self._closed:
+        if self.is_closed:
             return
-        self._leave()
-        self._closed = True
+        for work in list(self._works.values()):
+            self._forget(work)
         self._drop_answers()
-        self._works.clear()
+        self._loads += 1
+        self.is_closed = True
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
     def _on_marks_changed(self) -> None:
         """A prompt was added, moved or deleted."""
-        assert self._work is not None
-        plane = self._work.canvas.plane
-        before, marks = self._work.draft(plane), self._work.canvas.read_marks(plane)
-        if marks == before.marks:
-            return
-        outside = marks.find_outside(self._work.canvas.plane_shape)
-        if outside is not None:
-            self._work.canvas.write_marks(plane, before.marks)
-            self._fail(f"The point at ({outside[0]:.0f}, {outside[1]:.0f}) is outside the image; click inside it.")
-            return
-        after = Draft(marks, 0, before)
-        self._drop_answers()
-        self._change_draft(_difference(before.marks, marks), plane, before, after)
-        self._ask()
-        self._say("")
+        if self._take_marks():
+            self._ask()
+            self._say("")
 
     def _on_plane_changed(self) -> None:
         """A slider moved, or axes were rolled: the object of that plane is at hand now."""
-        assert self._work is not None
+        self._take_marks()  # what was pasted came without a word
         self._drop_answers()
         self._look()
         self._say("")
 
-    def _on_image_changed(self, reshaped: bool) -> None:
+    def _on_image_changed(self, work: _Work, reshaped: bool) -> None:
         """The pixels are others now: what was seen is void, and where the shape is another, so are the prompts."""
-        self._drop_answers()
-        self._answers.clear()
-        if not reshaped:
+        is_at_hand = work is self._work
+        if reshaped:
+            self._forget(work)
+        else:
+            self._forget_answers()
+        if is_at_hand and reshaped:
+            self._enter(self._image)
+            self._say("The image has another shape now, so its prompts were cleared and a running job was stopped.")
+        elif is_at_hand:
+            self._drop_answers()
             self._look()
             self._say("The image has changed.")
-            return
-        image, self._image = self._image, None
-        self._discard("")
-        self.choose_image(image)
-        self._say("The image has another shape now, so its prompts were cleared and a running job was stopped.")
 
-    def _on_image_renamed(self, name: str) -> None:
-        self.state.image = name
-
-    def _on_image_removed(self) -> None:
-        """The image is gone: whatever was being worked out for it is dropped."""
-        was_busy = self.state.answering
-        name = self.state.image
-        self._image = None
-        self._discard(f"{name} was removed" + (", so its work was stopped." if was_busy else "."))
+    def _on_image_removed(self, work: _Work) -> None:
+        """An image is gone: whatever was being worked out for it is dropped."""
+        is_at_hand, was_busy = work is self._work, self.state.answering
+        self._forget(work)
+        if is_at_hand:
+            name, self._image = self.state.image, None
+            self._say(f"{name} was removed{', so its work was stopped' if was_busy else ''}.")
 
     def _on_layer_lost(self, role: str, layer: Any) -> None:
         """The user deleted one of the layers; undo brings back what was in it."""
         assert self._work is not None
+        canvas = self._work.canvas
         if role == "result":
-            canvas = self._work.canvas
             self._work.history.add(
                 Act("deleting the result", partial(canvas.bring_back, layer), partial(canvas.take_away, layer))
             )
-        self._on_marks_changed()
-        self._say(f"The {role} layer was deleted; undo brings its contents back.")
+        comes_back = self._take_marks() or role == "result"
+        if role == "prompts":
+            canvas.start_clicking()
+        self._say(f"The {role} layer was deleted{'; undo brings its contents back' if comes_back else ''}.")
 
     def _on_load_progressed(self, load: int, share: float) -> None:
-        if load == self._loads and not self._closed:
+        if load == self._loads and not self.is_closed:
             self.state.loaded = share
 
     def _on_model_loaded(self, load: int, name: str, outcome: Outcome) -> None:
-        if load != self._loads or self._closed:
+        if self.is_closed:
+            return
+        if not outcome.error:  # it answers from now on, also when another has been chosen meanwhile
+            self._loaded = name
+            self._answers.clear()
+        if load != self._loads:
             return
         self.state.loading, self.state.loaded = False, None
+        self.state.model = self._loaded
         if outcome.error:
-            self.state.model = None
             self._fail(f"{name} cannot be loaded: {outcome.error}")
-            return
-        self.state.models = tuple(
-            ModelChoice(model.name, model.size, True, model.note) if model.name == name else model
-            for model in self.state.models
-        )
-        if not self.state.answering:  # a click made while loading has been waiting behind it
-            self._look()
-        self._say(f"{name} is ready.")
+        else:
+            self._list(name)
+            self.state.news = f"{name} is ready."
+        self._look()
+        self._show()
+
+    def _list(self, name: str) -> None:
+        """List a model that has been loaded as being on disk."""
+        models = self.state.models
+        if name not in [model.name for model in models]:
+            models = (*models, ModelChoice(name, 0, True, f"from {name}"))
+        self.state.models = tuple(replace(model, on_disk=model.on_disk or model.name == name) for model in models)
 
     def _on_prepared(self, generation: int, outcome: Outcome) -> None:
-        if generation != self._generation or self._closed:
+        if not self._is_current(generation):
             return
         self.state.encoding = False
         if outcome.error:
             self._fail(outcome.error)
 
     def _on_answered(self, generation: int, draft: Draft, outcome: Outcome) -> None:
-        if generation != self._generation or self._closed:
+        if not self._is_current(generation):
             return
         self.state.answering = self.state.encoding = False
         if outcome.error:
             self._fail(outcome.error)
         else:
-            self._answers.put(draft, outcome.value)
+            self._answers.put(draft, outcome.value.choose(draft.choice))
             self.state.news = ""
         self._show()
 
     # -- requests --------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Answer the draft at hand, or get ready for its first prompt."""
-        if self._work is not None and self._work.draft(self._work.canvas.plane).marks.is_positive:
+        """Answer the draft at hand, or get ready for its next prompt."""
+        if self._work is None:
+            return
+        if self._work.draft(self._work.canvas.plane).marks.is_positive and self._answered() is None:
             self._ask()
         else:
             self._prepare()
 
     def _ask(self) -> None:
         """Ask for a mask of the draft at hand, unless there is one or nothing says where the object is."""
-        if self._work is None or self.state.model is None or self._work.canvas.obstacle:
+        if not self._can_ask():
             return
+        assert self._work is not None
         canvas = self._work.canvas
         draft = self._work.draft(canvas.plane)
         is_asked = self.state.answering and self._asked is draft
@@ -441,18 +369,30 @@ class Controller:
         self._asked = draft
         self.state.answering = True
         request = Request(canvas.source, canvas.plane, draft.marks, self._answers.previous(draft))
-        self._submit(
-            Job("answer", partial(self._segmenter.answer, request)), partial(self._on_answered, generation, draft)
-        )
+        is_wanted = partial(self._is_current, generation)
+        job = Job("answer", partial(self._segmenter.answer, request), is_wanted=is_wanted)
+        self._submit(job, partial(self._on_answered, generation, draft))
 
     def _prepare(self) -> None:
         """Have the plane that is shown looked at before the first click."""
-        if self._work is None or self.state.model is None or self.state.loading or self._work.canvas.obstacle:
+        if not self._can_ask():
             return
+        assert self._work is not None
         generation = self._new_generation()
         self.state.encoding = True
         request = Request(self._work.canvas.source, self._work.canvas.plane)
-        self._submit(Job("prepare", partial(self._segmenter.prepare, request)), partial(self._on_prepared, generation))
+        is_wanted = partial(self._is_current, generation)
+        job = Job("prepare", partial(self._segmenter.prepare, request), is_wanted=is_wanted)
+        self._submit(job, partial(self._on_prepared, generation))
+
+    def _can_ask(self) -> bool:
+        """Return whether there is a model, and a plane for it; while a model loads, what is to be asked waits."""
+        is_ready = self._loaded is not None and not self.state.loading
+        return is_ready and self._work is not None and not self._work.canvas.obstacle
+
+    def _is_current(self, generation: int) -> bool:
+        """Return whether what was asked then is still wanted; the worker asks this too."""
+        return generation == self._generation and not self.is_closed
 
     def _new_generation(self) -> int:
         self._generation += 1
@@ -471,20 +411,44 @@ class Controller:
             return None
         return self._answers.get(self._work.draft(self._work.canvas.plane))
 
-    def _change_draft(self, what: str, plane: PlaneIndex, before: Draft, after: Draft) -> None:
-        """Take a new draft, undoably."""
+    def _take_marks(self) -> bool:
+        """Take what is marked now, on all planes, as one act; return whether anything is other than before."""
+        assert self._work is not None
+        work, marks = self._work, self._work.canvas.marks
+        drafts = {plane: work.draft(plane) for plane in (*work.drafts, *marks)}
+        after = {
+            plane: Draft(marks.get(plane, Marks()), 0, draft)
+            for plane, draft in drafts.items()
+            if marks.get(plane, Marks()) != draft.marks
+        }
+        before = {plane: drafts[plane] for plane in after}
+        error = _refuse(work.canvas, before, after)
+        if error:
+            self._restore(work, before)
+            self._fail(error)
+        elif after:
+            self._drop_answers()
+            self._change_drafts(_difference(before, after), before, after)
+        return bool(after) and not error
+
+    def _change_drafts(self, what: str, before: Drafts, after: Drafts) -> None:
+        """Take new drafts, undoably."""
         assert self._work is not None
         work = self._work
-        work.drafts[plane] = after
-        work.history.add(
-            Act(what, partial(self._restore, work, plane, before), partial(self._restore, work, plane, after))
-        )
+        work.drafts.update(after)
+        work.history.add(Act(what, partial(self._revisit, work, before), partial(self._revisit, work, after)))
 
-    def _restore(self, work: _Work, plane: PlaneIndex, draft: Draft) -> None:
-        """Put a draft back, and go where it can be seen."""
-        work.drafts[plane] = draft
-        work.canvas.write_marks(plane, draft.marks)
-        work.canvas.go_to(plane)
+    def _restore(self, work: _Work, drafts: Drafts) -> None:
+        """Put drafts back."""
+        work.drafts.update(drafts)
+        for plane, draft in drafts.items():
+            work.canvas.write_marks(plane, draft.marks)
+
+    def _revisit(self, work: _Work, drafts: Drafts) -> None:
+        """Put drafts back, and go where one can be seen."""
+        self._restore(work, drafts)
+        shown = work.canvas.plane
+        work.canvas.go_to(shown if shown in drafts else next(iter(drafts)))
 
     def _show(self) -> None:
         """Bring state and preview into line with the draft at hand."""
@@ -492,7 +456,7 @@ class Controller:
         if work is None:
             state.image, state.obstacle, state.undo, state.redo = None, "", "", ""
             self._show_marks(Marks())
-            self._show_prediction(None, None, 0)
+            self._show_answer(None)
             return
         canvas = work.canvas
         draft, answered = work.draft(canvas.plane), self._answered()
@@ -501,7 +465,7 @@ class Controller:
         state.next_id = canvas.next_id()
         self._show_marks(draft.marks)
         prediction = None if answered is None else answered.prediction
-        self._show_prediction(prediction, None if answered is None else answered.seconds, draft.choice)
+        self._show_answer(answered)
         canvas.set_polarity(not state.negative, state.next_id)
         # While a corrected mask is worked out the one before stays on screen: a flicker would say that it is lost.
         if not (state.answering and draft.marks.is_positive):
@@ -512,13 +476,16 @@ class Controller:
         self.state.positives, self.state.negatives = positives, len(marks.points) - positives
         self.state.boxes, self.state.areas = len(marks.boxes), len(marks.areas)
 
-    def _show_prediction(self, prediction: Prediction | None, seconds: float | None, choice: int) -> None:
+    def _show_answer(self, answered: Answered | None) -> None:
         state = self.state
-        state.candidates = 0 if prediction is None else max(1, len(prediction.candidates))
-        state.candidate = choice
-        state.score = None if prediction is None else float(prediction.score)
-        state.seconds = seconds
-        state.pixels = 0 if prediction is None else int(np.count_nonzero(prediction.mask))
+        if answered is None:
+            state.candidates, state.candidate, state.pixels = 0, 0, 0
+            state.score = state.seconds = None
+            return
+        prediction = answered.prediction
+        state.candidates, state.candidate = max(1, len(prediction.candidates)), answered.choice
+        state.score, state.seconds = float(prediction.score), answered.seconds
+        state.pixels = int(np.count_nonzero(prediction.mask))
 
     def _say(self, news: str) -> None:
         self.state.news = news
@@ -532,55 +499,74 @@ class Controller:
 
     def _enter(self, image: Any) -> None:
         """Take up the work on an image, new or as it was left."""
-        self._works = {key: work for key, work in self._works.items() if work.canvas.exists}
-        canvas = self._make_canvas(image)
-        known = self._works.get(canvas.key)
-        self._work = known if known is not None else _Work(canvas)
-        self._works[canvas.key] = self._work
+        if image not in self._works:
+            self._works[image] = _Work(self._make_canvas(image))
+            for signal, slot in self._connections(self._works[image]):
+                signal.connect(slot)
+        self._work = self._works[image]
         canvas = self._work.canvas
-        for signal, slot in self._connections(canvas):
-            signal.connect(slot)
         try:
             canvas.attach()
         except MemoryError:
-            self._discard("")
+            self._forget(self._work)
+            self._image = None
             self._fail(f"There is not enough memory for labels of all of {canvas.name}; crop it, or open a part of it.")
             return
-        self.state.news = ""
-        self._prepare()
+        self._look()
 
     def _leave(self) -> None:
         """Let the work on the image at hand wait."""
-        if self._work is None:
-            return
-        self._drop_answers()
-        canvas = self._work.canvas
-        for signal, slot in self._connections(canvas):
-            signal.disconnect(slot, missing_ok=True)
-        canvas.detach()
-        self._work = None
-
-    def _discard(self, news: str) -> None:
-        """Forget the work on the image at hand; its result layer stays."""
         if self._work is not None:
-            key = self._work.canvas.key
-            self._leave()
-            self._works.pop(key, None)
-        self._say(news)
+            self._drop_answers()
+            self._work.canvas.detach()
+            self._work = None
 
-    def _connections(self, canvas: Canvas) -> list[tuple[SignalInstance, Callable[..., None]]]:
+    def _forget(self, work: _Work) -> None:
+        """Let go of an image and of what was seen of it; its result layer stays."""
+        if work is self._work:
+            self._leave()
+        for signal, _ in self._connections(work):
+            signal.disconnect()
+        work.canvas.close()
+        self._works = {image: other for image, other in self._works.items() if other is not work}
+        self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        """Let go of all that was seen and answered: the pixels are others, or gone."""
+        self._answers.clear()
+        self._submit(Job("forget", self._segmenter.forget), lambda _: None)
+
+    def _connections(self, work: _Work) -> list[tuple[SignalInstance, Callable[..., None]]]:
+        canvas = work.canvas
         return [
             (canvas.marks_changed, self._on_marks_changed),
             (canvas.plane_changed, self._on_plane_changed),
-            (canvas.image_changed, self._on_image_changed),
-            (canvas.image_renamed, self._on_image_renamed),
-            (canvas.image_removed, self._on_image_removed),
+            (canvas.image_changed, partial(self._on_image_changed, work)),
+            (canvas.image_renamed, self._show),
+            (canvas.image_removed, partial(self._on_image_removed, work)),
             (canvas.layer_lost, self._on_layer_lost),
         ]
 
 
-def _difference(before: Marks, after: Marks) -> str:
-    """Name what the user did to the marks."""
+def _refuse(canvas: Canvas, before: Drafts, after: Drafts) -> str:
+    """Say why marks cannot be taken; nothing when they can. What is deleted is always taken."""
+    for plane, draft in after.items():
+        if draft.marks.count > before[plane].marks.count and canvas.obstacle:
+            return canvas.obstacle
+        outside = draft.marks.find_outside(canvas.shape_of(plane))
+        if outside is not None:
+            return f"The point at ({outside[0]:.0f}, {outside[1]:.0f}) is outside the image; click inside it."
+    return ""
+
+
+def _difference(before: Drafts, after: Drafts) -> str:
+    """Name what the user did."""
+    names = [_compare(draft.marks, after[plane].marks) for plane, draft in before.items()]
+    return names[0] if len(names) == 1 else f"{names[0]} and more on {len(names)} planes"
+
+
+def _compare(before: Marks, after: Marks) -> str:
+    """Name what the user did to the marks of one plane."""
     added = [point for point in after.points if point not in before.points]
     if len(after.points) > len(before.points):
         return "positive point" if added and added[-1][2] else "negative point"

@@ -62,6 +62,11 @@ class Marks:
         return bool(self.points or self.regions)
 
     @property
+    def count(self) -> int:
+        """How many marks there are."""
+        return len(self.points) + len(self.regions)
+
+    @property
     def boxes(self) -> tuple[Region, ...]:
         """The regions that are boxes."""
         return tuple(region for region in self.regions if region.kind == "rectangle")
@@ -106,7 +111,7 @@ class Draft:
     ----------
     marks : Marks
     choice : int
-        Which candidate is shown.
+        Which candidate the user chose.
     parent : Draft or None
         What it was made from; None for an object that begins.
     """
@@ -118,10 +123,22 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A prediction and the seconds it took."""
+    """A prediction, the seconds it took, and which of its candidates is its mask."""
 
     prediction: Prediction
     seconds: float
+    choice: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of its masks and logits."""
+        parts = self.prediction.candidates or (self.prediction,)
+        return sum(part.mask.nbytes + part.logits.nbytes for part in parts)
+
+    def choose(self, choice: int) -> Answered:
+        """Return the answer with another candidate as its mask; the last where there are not so many."""
+        choice = min(choice, len(self.prediction.candidates) - 1)
+        return self if choice < 0 else Answered(self.prediction.choose(choice), self.seconds, choice)
 
 
 class Answers:
@@ -130,10 +147,10 @@ class Answers:
     Parameters
     ----------
     limit : int
-        How many are kept.
+        Bytes that are kept; the newest answer is kept in any case.
     """
 
-    def __init__(self, limit: int = 12) -> None:
+    def __init__(self, limit: int = 2**29) -> None:
         self._limit = limit
         self._by_draft: OrderedDict[Draft, Answered] = OrderedDict()
 
@@ -141,8 +158,10 @@ class Answers:
         """Remember the answer to a draft."""
         self._by_draft[draft] = answered
         self._by_draft.move_to_end(draft)
-        while len(self._by_draft) > self._limit:
-            self._by_draft.popitem(last=False)
+        size = sum(kept.size for kept in self._by_draft.values())
+        while size > self._limit and len(self._by_draft) > 1:
+            _, oldest = self._by_draft.popitem(last=False)
+            size -= oldest.size
 
     def get(self, draft: Draft) -> Answered | None:
         """Return the answer to this very draft."""

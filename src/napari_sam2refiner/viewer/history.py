@@ -57,16 +57,16 @@ class History:
         """Undo the newest act and return what it was; empty when there is none."""
         if not self._done:
             return ""
-        act = self._done.pop()
-        self._undone.append(act)
+        act = self._done[-1]
         act.undo()
+        self._undone.append(self._done.pop())
         return act.what
 
     def redo(self) -> str:
         """Do again what was undone last and return what it was; empty when there is none."""
         if not self._undone:
             return ""
-        act = self._undone.pop()
-        self._done.append(act)
+        act = self._undone[-1]
         act.redo()
+        self._done.append(self._undone.pop())
         return act.what

@@ -44,21 +44,24 @@ Tell = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """Work for the worker. A waiting job gives way to a newer one of its kind, and "prepare" to any "answer".
+    """Work for the worker.
 
     Attributes
     ----------
-    kind : "load", "prepare" or "answer"
+    kind : "load", "prepare", "answer" or "forget"
     run : callable
         The work; may call its argument with the share that is done, 0 to 1. That call raises when nobody waits for the
         job any more.
     on_progress : callable, optional
         Gets those shares, on the thread that submitted the job.
+    is_wanted : callable, optional
+        Whether anybody still waits for it; asked from the worker. A job that nobody wants is not run.
     """
 
-    kind: Literal["load", "prepare", "answer"]
+    kind: Literal["load", "prepare", "answer", "forget"]
     run: Callable[[Tell], Any]
     on_progress: Tell | None = None
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,9 @@ class Outcome:
 
 
 def perform(job: Job, tell: Tell = lambda _: None) -> Outcome:
-    """Run a job; whatever it raises becomes one sentence."""
+    """Run a job that is still wanted; whatever it raises becomes one sentence."""
+    if not job.is_wanted():
+        return Outcome(error="Something newer was asked for.")
     try:
         return Outcome(job.run(tell))
     except SAM2RefinerError as error:
@@ -106,10 +111,9 @@ class Segmenter:
         self._sessions: OrderedDict[Hashable, PlaneSession] = OrderedDict()
 
     def load(self, name: str, tell: Tell) -> None:
-        """Load a model and forget what the one before has seen."""
-        self._model = None  # two large models need not fit at once
-        self._sessions.clear()
+        """Load a model and forget what the one before has seen; that one goes on where the new one cannot be had."""
         self._model = self._load_model(name, tell)
+        self._sessions.clear()
 
     def prepare(self, request: Request, _tell: Tell) -> None:
         """Look at the plane, so that the first click need not wait for it."""
@@ -126,6 +130,10 @@ class Segmenter:
         assert session.shape is not None
         prediction = session.predict(request.marks.prompts(session.shape), previous=request.previous)
         return Answered(prediction, time.perf_counter() - start)
+
+    def forget(self, _tell: Tell) -> None:
+        """Let go of all planes, and of the images they are views of."""
+        self._sessions.clear()
 
     def _session(self, request: Request) -> PlaneSession:
         """Return the session of the request's plane; a new one reads the plane."""

@@ -164,6 +164,17 @@ def resolve(state: DockState) -> Snapshot:
     )
 
 
+def explain_not_keeping(state: DockState) -> str:
+    """Say why there is no mask to keep."""
+    if state.obstacle:
+        return f"Nothing was kept. {state.obstacle}"
+    if state.answering:
+        return "Nothing was kept: the new mask is still on its way."
+    if state.candidates:
+        return "Nothing was kept: the mask is empty."
+    return "There is nothing to keep yet."
+
+
 def _prompts(state: DockState) -> int:
     """Return how many prompts the object at hand has."""
     return state.positives + state.negatives + state.boxes + state.areas
@@ -173,12 +184,12 @@ def _status(state: DockState) -> str:
     """Say what happens now, else what happened last."""
     if state.loading:
         chosen = next((model for model in state.models if model.name == state.model), None)
-        name = chosen.short_name if chosen else state.model
+        name = PurePath(state.model or "").name
         if state.loaded is not None and state.loaded < 1:
             return f"Downloading {name}: {100 * state.loaded:.0f} % ..."
         return f"{'Loading' if chosen is None or chosen.on_disk else 'Downloading'} {name} ..."
     if state.answering:
-        return "Looking at this plane for the first time ..." if state.encoding else "Working on the new prompt ..."
+        return "Working on the new prompt ..."
     if state.encoding:
         return "Getting ready for the first click on this plane ..."
     if state.candidates and not state.news:
@@ -206,7 +217,7 @@ def _hint(state: DockState) -> str:
         return state.obstacle
     if state.model is None:
         return "Choose a model above."
-    if state.answering:
+    if state.answering or (state.loading and _prompts(state)):
         return "You can go on clicking: the newest prompt wins."
     if _prompts(state) == 0:
         return "Click on an object."

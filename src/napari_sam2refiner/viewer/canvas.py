@@ -1,0 +1,110 @@
+"""What the controller needs of the layers of an image; no napari here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from psygnal import SignalInstance
+
+    from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.viewer.drafts import Marks
+    from napari_sam2refiner.viewer.segmenter import PlaneSource
+    from napari_sam2refiner.viewer.state import Overlap
+
+
+class Written(Protocol):
+    """A mask that was written into the result layer."""
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels took the object's id."""
+
+    def undo(self) -> None:
+        """Take the mask out again, but nothing that the user painted since."""
+
+    def redo(self) -> None:
+        """Write it again."""
+
+
+class Canvas(Protocol):
+    """The layers of one image, and where the user is in it. Plane coordinates are (y, x) pixels."""
+
+    marks_changed: SignalInstance
+    plane_changed: SignalInstance
+    image_changed: SignalInstance
+    image_renamed: SignalInstance
+    image_removed: SignalInstance
+    layer_lost: SignalInstance
+
+    @property
+    def exists(self) -> bool:
+        """Whether the image is still in the viewer."""
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+
+    @property
+    def source(self) -> PlaneSource:
+        """Where its planes come from."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why this view cannot be clicked; empty when it can."""
+
+    @property
+    def plane(self) -> PlaneIndex:
+        """The plane that is shown."""
+
+    @property
+    def marks(self) -> dict[PlaneIndex, Marks]:
+        """What is marked, by plane; planes without a mark may be left out."""
+
+    def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
+        """Return rows and columns of a plane; no pixels where the image has no such plane."""
+
+    def attach(self) -> None:
+        """Put the layers into the viewer."""
+
+    def detach(self) -> None:
+        """Take them out, all but the result; they keep what they hold."""
+
+    def close(self) -> None:
+        """Detach, and take no more notice of the image."""
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        """Show a plane."""
+
+    def start_clicking(self) -> None:
+        """Make the next click on the image a point."""
+
+    def start_boxing(self) -> None:
+        """Make the next drag on the image a box."""
+
+    @property
+    def is_boxing(self) -> bool:
+        """Whether the next drag on the image is a box."""
+
+    def set_polarity(self, positive: bool, object_id: int) -> None:
+        """Say what the next point is."""
+
+    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
+        """Replace what is marked on a plane."""
+
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
+        """Show a mask on a plane, or none."""
+
+    def bring_back(self, layer: Any) -> None:
+        """Put a deleted result layer into the viewer again."""
+
+    def take_away(self, layer: Any) -> None:
+        """Take a result layer out of the viewer."""
+
+    def next_id(self) -> int:
+        """Return the next free id of the result layer."""
+
+    def write_mask(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap) -> Written:
+        """Write a mask into the result layer."""

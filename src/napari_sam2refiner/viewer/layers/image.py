@@ -1,0 +1,465 @@
+"""The layers that the dock makes for one image, and what happens to them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels, Layer, Points, Shapes
+from psygnal import Signal
+
+from napari_sam2refiner.labels.write import Overlap, write
+from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
+from napari_sam2refiner.viewer.layers.prompts import (
+    FEATURES,
+    make_points,
+    make_regions,
+    name_axes,
+    read_points,
+    read_regions,
+    set_features,
+    write_points,
+    write_regions,
+)
+from napari_sam2refiner.viewer.layers.result import GivenIds, WrittenMask
+from napari_sam2refiner.viewer.layers.view import ImageView
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_sam2refiner.planes.plane import PlaneIndex
+
+METADATA_KEY = "napari_sam2refiner"
+Role = Literal["prompts", "regions", "preview", "result"]
+TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+BOXING = "add_rectangle"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArraySource:
+    """Planes of an array; a new source for each change of the pixels."""
+
+    array: Any
+
+    @property
+    def key(self) -> Hashable:
+        """The source itself."""
+        return self
+
+    def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
+        """Return a plane; of a lazy array nothing else is computed."""
+        return plane.get(self.array)
+
+
+class ImageLayers:
+    """Prompts, regions, preview and result of one image.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+    defer : callable
+        Calls its argument once the event at hand is dealt with: napari removes several layers in one loop, which must
+        not be changed from inside.
+
+    Signals
+    -------
+    marks_changed : a prompt was added, moved or deleted
+    plane_changed : another plane is shown
+    image_changed(reshaped) : other pixels
+    image_renamed, image_removed
+    layer_lost(role, layer) : the user deleted one of the layers
+    """
+
+    marks_changed = Signal()
+    plane_changed = Signal()
+    image_changed = Signal(bool)
+    image_renamed = Signal()
+    image_removed = Signal()
+    layer_lost = Signal(str, object)
+
+    def __init__(self, viewer: ViewerModel, image: Image, defer: Callable[[Callable[[], None]], None]) -> None:
+        self._viewer = viewer
+        self._image = image
+        self._view = ImageView(viewer, image)
+        self._defer = defer
+        self._layers: dict[Role, Layer] = {}
+        self._shape = self._view.shape
+        self._source = ArraySource(self._view.array)
+        self._seen: tuple[PlaneIndex, str] = (self.plane, self.obstacle)
+        self._positive = True
+        self._object_id = 1
+        self._is_flipped = False
+        self._is_quiet = False
+        self._is_attached = False
+        self._drawing = Drawing()
+        self._ids = GivenIds()
+        self._has_result = False
+        for events, slot in self._connections():
+            events.connect(slot)
+
+    # -- the image and where the user is in it ---------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return str(self._image.name)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the image is still in the viewer."""
+        return self._image in self._viewer.layers
+
+    @property
+    def source(self) -> ArraySource:
+        """Where its planes come from."""
+        return self._source
+
+    @property
+    def obstacle(self) -> str:
+        """Why this view cannot be clicked, with the remedy; empty when it can."""
+        return self._view.obstacle
+
+    @property
+    def plane(self) -> PlaneIndex:
+        """The plane that is shown, or the nearest."""
+        return self._view.plane
+
+    def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
+        """Return rows and columns of a plane; no pixels where the image has no such plane."""
+        return self._view.shape_of(plane)
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        """Show a plane; those on the way are no news."""
+        with self._quiet():
+            self._view.go_to(plane)
+        self._on_dims_changed()
+
+    # -- being in the viewer ---------------------------------------------------------------------------------------
+
+    def attach(self) -> None:
+        """Put the layers into the viewer; the next click is a point."""
+        if self._is_attached:
+            return
+        self._is_attached = True
+        for role in ("result", "preview", "regions", "prompts"):
+            self._layer(role)
+        self._seen = (self.plane, self.obstacle)
+        self.start_clicking()
+
+    def detach(self) -> None:
+        """Take the layers out of the viewer, all but a result that was written to; they keep what they hold."""
+        if not self._is_attached:
+            return
+        self._is_attached = False
+        with self._quiet():
+            for role, layer in self._layers.items():
+                if layer in self._viewer.layers and not (role == "result" and self._is_written(layer)):
+                    self._viewer.layers.remove(layer)
+
+    def close(self) -> None:
+        """Detach, and take no more notice of the image."""
+        self.detach()
+        for events, slot in self._connections():
+            events.disconnect(slot)
+
+    def _is_written(self, result: Layer) -> bool:
+        """Return whether anything was ever written into the result, also without telling anybody."""
+        return self._has_result or bool(np.any(result.data))
+
+    def _connections(self) -> list[tuple[Any, Callable[..., None]]]:
+        image = self._image.events
+        copied = [getattr(image, name) for name in TRANSFORMS if hasattr(image, name)]
+        return [
+            (self._viewer.layers.events.removed, self._on_layers_removed),
+            (self._viewer.dims.events, self._on_dims_changed),
+            (image.data, self._on_image_data),
+            (image.name, self._on_image_name),
+            *((event, self._on_image_transform) for event in copied),
+        ]
+
+    def start_clicking(self) -> None:
+        """Make the next click on the image a point."""
+        self._activate("prompts", "add")
+
+    def start_boxing(self) -> None:
+        """Make the next drag on the image a box."""
+        self._activate("regions", BOXING)
+
+    @property
+    def is_boxing(self) -> bool:
+        """Whether the next drag on the image is a box."""
+        regions = self._layers.get("regions")
+        return regions is not None and self._viewer.layers.selection.active is regions and regions.mode == BOXING
+
+    def _activate(self, role: Role, mode: str) -> None:
+        layer = cast("Points | Shapes", self._layer(role))
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+        layer.mode = mode
+
+    # -- prompts ---------------------------------------------------------------------------------------------------
+
+    def set_polarity(self, positive: bool, object_id: int) -> None:
+        """Say what the next point is."""
+        if (positive, object_id) == (self._positive, self._object_id):
+            return
+        self._positive, self._object_id = positive, object_id
+        points = self._layers.get("prompts")
+        if points is not None:
+            points.feature_defaults = self._next_point()
+
+    @property
+    def marks(self) -> dict[PlaneIndex, Marks]:
+        """What is marked, by plane; planes without a mark are left out."""
+        points, regions = defaultdict(list), defaultdict(list)
+        if "prompts" in self._layers:
+            for plane, point in read_points(self._layers["prompts"], self._view):
+                points[plane].append(point)
+        if "regions" in self._layers:
+            for plane, _, region in read_regions(self._layers["regions"], self._view):
+                regions[plane].append(region)
+        return {plane: Marks(tuple(points[plane]), tuple(regions[plane])) for plane in {**points, **regions}}
+
+    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
+        """Replace what is marked on a plane."""
+        if marks != self.marks.get(plane, Marks()):
+            with self._quiet():
+                write_points(self._layer("prompts"), self._view, plane, marks, self._next_point())
+                write_regions(self._layer("regions"), self._view, plane, marks)
+
+    def _polarity(self) -> str:
+        return "positive" if self._positive != self._is_flipped else "negative"
+
+    def _next_point(self) -> dict[str, Any]:
+        return {"polarity": self._polarity(), "object_id": self._object_id, "axes": name_axes(self._view.axes)}
+
+    # -- masks -----------------------------------------------------------------------------------------------------
+
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
+        """Show a mask on a plane, or none; what is shown already is not drawn again."""
+        plane = self._view.as_label_plane(plane)
+        if not self._drawing.shows(plane, mask):
+            preview = cast("Labels", self._layer("preview"))
+            self._drawing.draw(preview.data, plane, mask)
+            preview.refresh()
+
+    def next_id(self) -> int:
+        """Return the next free id of the result layer."""
+        result = self._layers.get("result") or self._adopted()
+        return 1 if result is None else self._ids.next(result.data)
+
+    def write_mask(
+        self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap
+    ) -> WrittenMask:
+        """Write a mask into the result layer; one that no longer fits the image is left alone, a new one made."""
+        result = cast("Labels", self._layer("result"))
+        plane = self._view.as_label_plane(plane)
+        patch = write(plane.get(result.data), mask, object_id, overlap)
+        result.refresh()
+        self._on_mask_written(plane)
+        return WrittenMask(result, plane, patch, self._on_mask_written)
+
+    def bring_back(self, layer: Any) -> None:
+        """Put a deleted result layer into the viewer again."""
+        if layer not in self._viewer.layers:
+            self._layers["result"] = layer
+            self._place(layer)
+            self._insert("result", layer)
+            self._on_result_data()
+
+    def take_away(self, layer: Any) -> None:
+        """Take a result layer out of the viewer."""
+        if layer in self._viewer.layers:
+            with self._quiet():
+                self._viewer.layers.remove(layer)
+        if self._layers.get("result") is layer:
+            del self._layers["result"]
+
+    # -- making layers ---------------------------------------------------------------------------------------------
+
+    def _layer(self, role: Role) -> Layer:
+        """Return the layer of a role, in the viewer; made or put back where there is none."""
+        layer = self._layers.get(role)
+        if layer is None or (role == "result" and not self._fits(layer)):
+            adopted = self._adopted() if role == "result" else None
+            self._has_result = self._has_result or adopted is not None
+            layer = adopted or self._make(role)
+            self._place(layer)
+            self._layers[role] = layer
+            self._listen(role, layer)
+        if layer not in self._viewer.layers:
+            self._insert(role, layer)
+        return layer
+
+    def _make(self, role: Role) -> Layer:
+        common = {"metadata": {METADATA_KEY: {"role": role, "image": str(self._image.unique_id)}}, **self._transforms()}
+        size = max(2.0, min(self._shape[-2:]) / 50)
+        if role == "prompts":
+            return make_points(self._image.ndim, size, self._next_point(), **common)
+        if role == "regions":
+            return make_regions(self._image.ndim, size, **common)
+        if role == "preview":
+            data = np.zeros(self._shape, np.uint8)
+            return Labels(data, name="preview", opacity=1, colormap=PREVIEW_COLORS, **common)
+        return Labels(np.zeros(self._shape, np.uint32), name=f"{self.name} objects", opacity=0.5, **common)
+
+    def _adopted(self) -> Labels | None:
+        """Return a result layer that was made for this very image before, by an earlier dock say."""
+        for layer in self._viewer.layers:
+            note = layer.metadata.get(METADATA_KEY, {})
+            if note.get("role") == "result" and note.get("image") == str(self._image.unique_id) and self._fits(layer):
+                return cast("Labels", layer)
+        return None
+
+    def _fits(self, layer: Layer | None) -> bool:
+        data = None if layer is None else layer.data
+        return isinstance(data, np.ndarray) and data.shape == self._shape and data.flags.writeable
+
+    def _insert(self, role: Role, layer: Layer) -> None:
+        """Put a layer into the viewer: the result below the tools, the tools on top in their order."""
+        layers = self._viewer.layers
+        active = layers.selection.active
+        above = {"result": "preview", "preview": "regions", "regions": "prompts", "prompts": ""}[role]
+        upper = self._layers.get(cast("Role", above))
+        layers.insert(layers.index(upper) if upper is not None and upper in layers else len(layers), layer)
+        if active is not None and active in layers:
+            layers.selection.active = active
+
+    def _listen(self, role: Role, layer: Layer) -> None:
+        if role == "prompts":
+            layer.events.data.connect(self._on_points_data)
+            layer.mouse_drag_callbacks.append(self._on_points_pressed)
+        elif role == "regions":
+            layer.events.data.connect(self._on_shapes_data)
+        elif role == "result":
+            self._ids.doubt()
+            layer.events.data.connect(self._on_result_data)
+            layer.events.paint.connect(self._on_result_painted)
+            layer.events.labels_update.connect(self._on_result_painted)
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Take no notice of our own changes."""
+        before, self._is_quiet = self._is_quiet, True
+        try:
+            yield
+        finally:
+            self._is_quiet = before
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def _on_points_pressed(self, layer: Points, event: Any) -> None:  # noqa: ARG002
+        """Alt turns one click around."""
+        self._is_flipped = "Alt" in event.modifiers
+
+    def _on_points_data(self, event: Any) -> None:
+        if self._is_quiet or not self._is_attached or _action(event) not in ("added", "changed", "removed"):
+            return
+        if _action(event) == "added":
+            self._mark_new_points(cast("Points", self._layers["prompts"]), len(event.data_indices))
+        self.marks_changed.emit()
+
+    def _mark_new_points(self, points: Points, count: int) -> None:
+        """Give new points the polarity of the dock; napari's own default follows whatever was selected last."""
+        old = len(points.data) - count
+        wanted, columns = self._next_point(), {name: points.features[name].to_numpy() for name in FEATURES}
+        is_right = wanted["polarity"] == "positive" and all(
+            (columns[name][old:] == wanted[name]).all() for name in FEATURES
+        )
+        self._is_flipped = False
+        if not is_right:
+            with self._quiet():
+                set_features(
+                    points,
+                    {name: [*columns[name][:old], *[wanted[name]] * count] for name in FEATURES},
+                    self._next_point(),
+                )
+
+    def _on_shapes_data(self, event: Any) -> None:
+        if not self._is_quiet and self._is_attached and _action(event) in ("added", "changed", "removed"):
+            self.marks_changed.emit()
+
+    def _on_mask_written(self, plane: PlaneIndex) -> None:
+        """Look for ids on a plane that we wrote on; where the layer holds other data by now, in all of it."""
+        self._has_result = True
+        self._ids.doubt(plane if self._fits(self._layers.get("result")) else None)
+
+    def _on_result_painted(self) -> None:
+        """What is painted is painted on the plane that is shown, or around it."""
+        result = self._layers.get("result")
+        if result is None or result.n_edit_dimensions > 2 or self.obstacle:
+            self._on_result_data()
+        else:
+            self._on_mask_written(self._view.as_label_plane(self.plane))
+
+    def _on_result_data(self) -> None:
+        self._ids.doubt()
+        self._has_result = True
+
+    def _on_dims_changed(self) -> None:
+        if self._is_quiet or not self._is_attached or self._view.shape != self._shape:
+            return  # of another shape there will be an event of its own
+        seen = (self.plane, self.obstacle)
+        if seen != self._seen:
+            self._seen = seen
+            self.plane_changed.emit()
+
+    def _on_image_data(self) -> None:
+        self._source = ArraySource(self._view.array)
+        shape = self._view.shape
+        reshaped, self._shape = shape != self._shape, shape
+        self.image_changed.emit(reshaped)
+
+    def _on_image_name(self) -> None:
+        self.image_renamed.emit()
+
+    def _on_image_transform(self) -> None:
+        """Keep our layers where the image is."""
+        for layer in self._layers.values():
+            self._place(layer)
+
+    def _place(self, layer: Layer) -> None:
+        for name, value in self._transforms().items():
+            setattr(layer, name, value)
+
+    def _transforms(self) -> dict[str, Any]:
+        return {name: getattr(self._image, name) for name in TRANSFORMS if hasattr(self._image, name)}
+
+    def _on_layers_removed(self, event: Any) -> None:
+        if self._is_quiet:
+            return
+        if event.value is self._image:
+            self._defer(self._on_image_lost)
+            return
+        for role, layer in list(self._layers.items()):
+            if layer is event.value:
+                del self._layers[role]
+                if role == "preview":
+                    self._drawing.forget()
+                elif role == "result":
+                    self._ids.doubt()
+                    self._has_result = False
+                self._defer(partial(self._on_layer_lost, role, layer))
+
+    def _on_image_lost(self) -> None:
+        if not self.exists:
+            self.image_removed.emit()
+
+    def _on_layer_lost(self, role: Role, layer: Layer) -> None:
+        if self._is_attached and self.exists:
+            self.layer_lost.emit(role, layer)
+
+
+def _action(event: Any) -> str:
+    """Return what happened to a layer's data, whichever way this napari says it."""
+    action = getattr(event, "action", "changed")
+    return str(getattr(action, "value", action)).lower()

@@ -1,0 +1,73 @@
+"""What is in the result layer: masks that can be taken out again, and the ids that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from napari_sam2refiner.errors import SAM2RefinerError
+from napari_sam2refiner.labels.write import Patch, next_free_id
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_sam2refiner.planes.plane import PlaneIndex
+
+LARGEST_SCAN = 2**26  # labels that are looked through for the largest id within some tens of milliseconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenMask:
+    """A mask in a result layer; goes on meaning that layer when it is renamed or removed."""
+
+    layer: Labels
+    plane: PlaneIndex
+    patch: Patch
+    on_change: Callable[[PlaneIndex], None]
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels took the object's id."""
+        return self.patch.changed
+
+    def undo(self) -> None:
+        """Take the mask out again; what was painted over it since stays."""
+        self._apply(self.patch.undo)
+
+    def redo(self) -> None:
+        """Write it again; what was painted there since stays."""
+        self._apply(self.patch.redo)
+
+    def _apply(self, change: Callable[[npt.NDArray[Any]], None]) -> None:
+        with suppress(SAM2RefinerError, ValueError):  # other labels, or read-only ones: not ours to change
+            change(self.plane.get(self.layer.data))
+        self.layer.refresh()
+        self.on_change(self.plane)
+
+
+class GivenIds:
+    """The largest id in a result: all of it is looked through once, then only planes that have changed."""
+
+    def __init__(self) -> None:
+        self._largest = 0
+        self._unread: set[PlaneIndex] | None = None  # None: all planes
+
+    def doubt(self, plane: PlaneIndex | None = None) -> None:
+        """Look through a plane, or all of them, before the next id is given."""
+        if plane is None:
+            self._unread = None
+        elif self._unread is not None:
+            self._unread.add(plane)
+
+    def next(self, labels: npt.NDArray[Any]) -> int:
+        """Return the next free id."""
+        if self._unread is None or (self._unread and labels.size <= LARGEST_SCAN):
+            self._largest = next_free_id(labels) - 1
+        else:
+            self._largest = max([self._largest, *(next_free_id(plane.get(labels)) - 1 for plane in self._unread)])
+        self._unread = set()
+        return self._largest + 1

@@ -1,0 +1,112 @@
+"""Where an image is in the viewer and which plane of it is shown; reads layers, makes none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+
+class ImageView:
+    """An image, and where the user is in it. Planes are those of the image's data, in the order of its axes.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    image : napari.layers.Image
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self._viewer = viewer
+        self._image = image
+
+    @property
+    def array(self) -> Any:
+        """The pixels; of a pyramid, its finest level."""
+        return self._image.data[0] if self._image.multiscale else self._image.data
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape without the colours."""
+        return tuple(self.array.shape[: self._image.ndim])
+
+    @property
+    def obstacle(self) -> str:
+        """Why this view cannot be clicked, with the remedy; empty when it can."""
+        if self._image.ndim > MOST_DIMENSIONS:
+            return f"This image has {self._image.ndim} dimensions; split it to at most {MOST_DIMENSIONS}."
+        if self._viewer.dims.ndisplay != 2:
+            return "Switch to the 2D view (the cube button below the layer list) to click."
+        if self._displayed() is None:
+            return "This view does not show a plane of the image; roll its axes back to click."
+        steps = self._steps()
+        others = [axis for axis in range(self._image.ndim) if axis not in self.axes]
+        if any(not 0 <= steps[axis] < self.shape[axis] for axis in others):
+            return "The slider has left this image; move it back to click."
+        return ""
+
+    @property
+    def plane(self) -> PlaneIndex:
+        """The plane that is shown, or the nearest."""
+        steps = zip(self._steps(), self.shape, strict=True)
+        return self.plane_at([min(max(step, 0), size - 1) for step, size in steps], self.axes)
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """The axes of rows and columns of that plane."""
+        return self._displayed() or (self._image.ndim - 2, self._image.ndim - 1)
+
+    def plane_at(self, steps: Sequence[int], axes: tuple[int, int]) -> PlaneIndex:
+        """Return the plane that two axes span at these steps."""
+        inside = tuple(0 if axis in axes else step for axis, step in enumerate(steps))
+        return PlaneIndex((*inside, 0), axes, self._image.ndim) if self._image.rgb else PlaneIndex(inside, axes)
+
+    def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
+        """Return rows and columns of a plane; no pixels where the image has no such plane."""
+        rows, columns = plane.displayed
+        steps = zip(plane.steps, self.shape, strict=False)
+        return (self.shape[rows], self.shape[columns]) if all(0 <= step < size for step, size in steps) else (0, 0)
+
+    def as_label_plane(self, plane: PlaneIndex) -> PlaneIndex:
+        """Return the plane in an array without colours."""
+        return PlaneIndex(plane.steps[: self._image.ndim], plane.displayed)
+
+    def expand(self, plane: PlaneIndex, corners: Sequence[tuple[float, float]]) -> npt.NDArray[np.float64]:
+        """Return plane pixels as data coordinates of the image."""
+        data = np.tile(np.array(plane.steps[: self._image.ndim], dtype=np.float64), (len(corners), 1))
+        data[:, list(plane.displayed)] = np.reshape(np.array(corners, dtype=np.float64), (-1, 2))
+        return data
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        """Show a plane."""
+        if self._image not in self._viewer.layers or (plane == self.plane and not self.obstacle):
+            return
+        dims, ndim = self._viewer.dims, self._image.ndim
+        lead = dims.ndim - ndim
+        others = [axis for axis in range(ndim) if axis not in plane.displayed]
+        if plane.displayed != self._displayed():
+            behind = [axis for axis in dims.order if axis - lead not in plane.displayed]
+            dims.order = (*behind, *(axis + lead for axis in plane.displayed))
+        point = self._image.world_to_data(dims.point)
+        for axis in others:
+            point[axis] = plane.steps[axis]
+        world = self._image.data_to_world(point)
+        for axis in others:
+            dims.set_point(axis + lead, world[axis])
+
+    def _displayed(self) -> tuple[int, int] | None:
+        """Return the axes on display, in the image's own order: a transposed view shows the same plane."""
+        lead = self._viewer.dims.ndim - self._image.ndim
+        axes = tuple(sorted(axis - lead for axis in self._viewer.dims.displayed[-2:]))
+        return cast("tuple[int, int]", axes) if len(axes) == 2 and min(axes) >= 0 else None
+
+    def _steps(self) -> list[int]:
+        return [round(float(step)) for step in self._image.world_to_data(self._viewer.dims.point)]
