@@ -3,9 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, InputSpec, PromptBatch
+from napari_sam2refiner.network.base import NEGATIVE, PADDING, POSITIVE, InputSpec, PromptBatch
 from napari_sam2refiner.network.frames import Frame
-from napari_sam2refiner.network.micro import SCALES, SIDE, MicroBase, at_scale
+from napari_sam2refiner.network.micro import SCALES, SIDE, MicroBase, at_scale, obeyed
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,24 @@ def test_the_level_with_the_best_score_is_chosen(micro):
             alone = micro.decode_level(features.levels[level], image[:1], given)
         torch.testing.assert_close(alone.token[0], all_levels.token[n], atol=1e-5, rtol=1e-4)
         assert alone.score_logits.sigmoid().item() == pytest.approx(all_levels.chosen_score[n].item(), abs=1e-5)
+
+
+def test_clicks_are_obeyed_and_nothing_far_from_them_changes():
+    torch.manual_seed(0)
+    logits = torch.randn(4, 3, 32, 32) * 3
+    logits[0] = -20.0
+    coords = torch.tensor([[20.0, 30.0], [90.3, 41.7], [63.5, 101.5]]).expand(4, 3, 2)
+    labels = torch.tensor([[POSITIVE, NEGATIVE, PADDING]] * 4, dtype=torch.int32)
+    prompts = PromptBatch(coords, labels, None, torch.zeros(4, dtype=torch.bool))
+    after = obeyed(logits, prompts)
+    grid = ((coords + 0.5) / 64 - 1)[:, None]
+    at = torch.nn.functional.grid_sample(after, grid, align_corners=False)[:, :, 0]
+    assert (at[..., 0] > 0).all()
+    assert (at[..., 1] < 0).all()
+    assert torch.equal(after[:, :, 20:], logits[:, :, 20:])  # where the padding lies, too
+    assert not torch.equal(after, logits)
+    right = torch.where(torch.arange(32) < 12, 5.0, -5.0).expand(4, 3, 32, 32)
+    assert torch.equal(obeyed(right, prompts), right)
 
 
 def test_threads_that_share_a_network_do_not_mix_their_answers(micro):
