@@ -14,6 +14,7 @@ from rich.table import Table
 from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, ModelOption, RefinerOption, err, out
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
+WINDOWS = 64  # all of a field, since each of its objects is asked many times
 CASES = 3  # of the worst and of the best objects of a set that are drawn
 
 
@@ -163,7 +164,7 @@ def _open(model: str, refiner: str | None, device: str) -> tuple[PlaneSession, b
 
     with DownloadBar(model) as bar:
         loaded = load_model(model, refiner, device=device, progress=bar)
-    return ImageSession(loaded), not loaded.is_untrained
+    return ImageSession(loaded, windows=WINDOWS), not loaded.is_untrained
 
 
 def _measure(

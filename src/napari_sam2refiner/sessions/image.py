@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 BATCH = 32  # objects decoded at once, at most
 LOCAL_DETAIL = ("off", "prompted", "on")
 COMBINATIONS = 4  # of quadrants that are kept, at most
-WINDOWS = 12  # encoded ones that are kept, at most; of `micro`, about 10 MB each
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -65,6 +64,8 @@ class ImageSession:
     ----------
     model : SAM2Refiner
         Its parameters say on which device to work, its `compute_dtype` at which precision.
+    windows : int
+        Closer looks at parts of the image that stay encoded, at most; of `micro`, 14 MB each.
 
     Examples
     --------
@@ -72,8 +73,9 @@ class ImageSession:
     >>> session.predict(Prompts(points=[(40, 60)])).mask  # doctest: +SKIP
     """
 
-    def __init__(self, model: SAM2Refiner) -> None:
+    def __init__(self, model: SAM2Refiner, *, windows: int = 16) -> None:
         self._model = model
+        self._most_windows = windows
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
         self._batch = BATCH
@@ -234,7 +236,7 @@ class ImageSession:
         view = self._windows.pop(window, None)
         if view is None:
             view = _View(Frame((window.height, window.width), plane.frame.spec), plane.image[window.slices])
-        while len(self._windows) >= WINDOWS:
+        while len(self._windows) >= self._most_windows:
             self._windows.pop(next(iter(self._windows)))
         self._windows[window] = view
         return view
