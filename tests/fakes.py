@@ -188,7 +188,7 @@ class FakeCanvas:
 
 
 class KnowingSession:
-    """Knows the labels: answers with the object under the first click or in the box, or with nothing."""
+    """Knows the labels: answers with the object under the first click, the box or the mask, or with nothing."""
 
     def __init__(self, labels: npt.NDArray[np.int32], *, answers: bool = True, half_first: bool = False) -> None:
         self.labels, self.answers, self.half_first = labels, answers, half_first
@@ -208,7 +208,9 @@ class KnowingSession:
 
     def predict(self, prompts: Prompts, *, refine: bool, previous: Prediction | None = None) -> Prediction:
         prompts.check(self.shape)
-        if len(prompts.boxes):
+        if prompts.mask is not None:
+            y, x = np.unravel_index(np.argmax(prompts.mask & (self.labels > 0)), self.shape)
+        elif len(prompts.boxes):
             y0, x0, y1, x1 = prompts.boxes[0]
             y, x = round((y0 + y1) / 2), round((x0 + x1) / 2)
         else:

@@ -7,6 +7,7 @@ box of what it looks at, since it runs inside training loops.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -207,14 +208,39 @@ def noisy_mask(truth: npt.NDArray[Any], rng: np.random.Generator) -> Mask:
     InvalidLabelsError
         If the mask is empty.
     """
+    return rough_mask(truth, rng.permutation(WAYS)[: rng.integers(1, 3)].tolist(), rng)
+
+
+def rough_mask(truth: npt.NDArray[Any], ways: Sequence[str], rng: np.random.Generator) -> Mask:
+    """Return a mask drawn badly in certain ways, one after the other.
+
+    Parameters
+    ----------
+    truth : (Y, X) array
+        Nonzero inside.
+    ways : sequence of str
+        Of `WAYS`; each by 0.3 to 1 times a sixth of the object's extent, and a pixel at least.
+    rng : numpy.random.Generator
+        Source of the noise.
+
+    Returns
+    -------
+    (Y, X) bool array
+        Never empty: where nothing would be left, the truth itself.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If the mask is empty.
+    """
     truth = as_mask(truth)
     rows, columns = _required_window(truth)
-    reach = max(1.0, math.sqrt(np.count_nonzero(truth[rows, columns])) / 6)
-    margin = 2 * math.ceil(reach) + 1
+    reach = math.sqrt(np.count_nonzero(truth[rows, columns])) / 6
+    margin = 2 * math.ceil(max(1.0, reach)) + 1
     # the margin keeps shifts and growth from running into the edge of the window
     rough = np.pad(truth[rows, columns], margin)
-    for way in rng.permutation(WAYS)[: rng.integers(1, 3)]:
-        rough = _roughened(rough, way, float(rng.uniform(0.3, 1)) * reach, rng)
+    for way in ways:
+        rough = _roughened(rough, way, max(1.0, float(rng.uniform(0.3, 1)) * reach), rng)
     y, x = rows.start - margin, columns.start - margin
     top, left = max(y, 0), max(x, 0)
     noisy = np.zeros_like(truth)

@@ -9,7 +9,9 @@ from fakes import KnowingSession
 
 from napari_sam2refiner.datasets import Field
 from napari_sam2refiner.evaluation import protocols
+from napari_sam2refiner.evaluation.damage import OTSU, damaged
 from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field, hq_box
+from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.planes.intensity import limits
 
 if TYPE_CHECKING:
@@ -99,6 +101,28 @@ def test_clicks_are_counted_until_a_target_is_reached() -> None:
     ignorant = KnowingSession(field().labels, answers=False)
     score = evaluate_field(ignorant, field(), Protocol(clicks=(1,), boxes=False, rivals=(), targets=(0.9,)))
     assert score.clicks_needed == {"base": {"NoC@90": [20, 20, 20]}}
+
+
+def test_labels_made_worse_are_refined() -> None:
+    session = KnowingSession(field().labels)
+    score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, labels=True, rivals=()))
+    assert list(score.ious) == ["drawn", "base"]
+    assert list(score.ious["base"]) == ["eroded", "dilated", "shifted", "smoothed", "coarsened", "Otsu + watershed"]
+    for kind, ious in score.ious["drawn"].items():
+        assert all(0.3 < value <= 1.0 for value in ious), kind
+        assert score.ious["base"][kind] == [1.0, 1.0, 1.0]
+    assert max(score.ious["drawn"]["eroded"]) < 1.0
+    chosen = Protocol(clicks=(), boxes=False, labels=True, rivals=(), objects=1)
+    assert len(evaluate_field(session, field(), chosen).ious["drawn"]["eroded"]) == 1
+
+
+def test_objects_that_otsu_does_not_find_are_missed() -> None:
+    item = field()
+    dark = Field("dark", np.where(item.labels == 3, 20, item.image), item.labels, item.limits)
+    ids = np.array([1, 2, 3], np.int32)
+    drawn = damaged(dark, ids, OTSU)
+    assert set(np.unique(drawn)) == {0, 1, 2}
+    assert iou(drawn == 2, item.labels == 2) > 0.8
 
 
 def test_hq_sams_box_lies_in_its_square() -> None:

@@ -72,6 +72,12 @@ def test_markdown() -> None:
     assert markdown([scores(), scores()]).splitlines()[-1] == "| mean of 2 sets |  |  | base | 0.750 |"
 
 
+def test_a_table_of_boundaries() -> None:
+    lines = markdown([scores(), scores()], "boundary").splitlines()
+    assert lines[2] == "| cells | 2 | 5 | base | 0.375 |"
+    assert lines[-1] == "| mean of 2 sets |  |  | base | 0.375 |"
+
+
 def test_who_was_not_asked_has_no_text() -> None:
     both = FieldScore(
         "a",

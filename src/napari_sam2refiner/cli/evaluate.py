@@ -25,6 +25,7 @@ class Asked(StrEnum):
     BOX = "box"
     HQ_BOX = "hq-box"
     RANDOM_POINTS = "random-points"
+    LABELS = "labels"
 
 
 class Without(StrEnum):
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.datasets import DataSet, Field, Split
     from napari_sam2refiner.evaluation.pictures import Case
     from napari_sam2refiner.evaluation.protocols import Protocol
-    from napari_sam2refiner.evaluation.report import SetScore
+    from napari_sam2refiner.evaluation.report import Measure, SetScore
     from napari_sam2refiner.sessions.base import PlaneSession
 
 
@@ -62,7 +63,8 @@ def evaluate(
         list[Asked],
         typer.Option(
             "--protocol",
-            help="What is asked; may be repeated. Clicks and boxes if left out. hq-box is HQ-SAM's, for HQSeg-44K.",
+            help="What is asked; may be repeated. Clicks and boxes if left out. hq-box is HQ-SAM's, for HQSeg-44K; "
+            "labels gives labels that were made worse on purpose, to be refined.",
         ),
     ] = [Asked.CLICKS, Asked.BOX],  # noqa: B006
     clicks: Annotated[
@@ -76,6 +78,9 @@ def evaluate(
         list[Without], typer.Option("--rival", help="Who, without a network, is asked the same; may be repeated.")
     ] = [Without.OTSU],  # noqa: B006
     refine: Annotated[bool, typer.Option(help="Whether the refiner, if trained, is asked beside the base.")] = True,
+    measure: Annotated[
+        Literal["iou", "boundary"], typer.Option(help="What the tables show; the JSON file holds both.")
+    ] = "iou",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Where all measures go, with their intervals.")
     ] = None,
@@ -115,12 +120,13 @@ def evaluate(
         boxes=Asked.BOX in protocols,
         hq_box=Asked.HQ_BOX in protocols,
         random_points=numbers if Asked.RANDOM_POINTS in protocols else (),
+        labels=Asked.LABELS in protocols,
         rivals=tuple(rival.value for rival in rivals if rival != Without.NONE),
         refined=refine and is_trained,
         objects=objects,
     )
     scores, shown = _measure(session, sets, split, protocol, fields, CASES if cases else 0)
-    out.print(_table(scores))
+    out.print(_table(scores, measure))
     about = {
         "model": model,
         "refiner": refiner,
@@ -132,7 +138,7 @@ def evaluate(
     if json_file is not None:
         save_json(json_file, scores, about)
     if markdown_file is not None:
-        save_text(markdown_file, markdown(scores) + "\n")
+        save_text(markdown_file, markdown(scores, measure) + "\n")
     if plot is not None:
         draw_clicks(plot, scores, numbers)
     if cases is not None:
@@ -204,7 +210,7 @@ class _Spread(Sequence["Field"]):
         return self._fields[index * len(self._fields) // self._count]
 
 
-def _table(scores: list[SetScore]) -> Table:
+def _table(scores: list[SetScore], measure: Measure) -> Table:
     """The means, best seen at once; intervals and boundaries are in the files."""
     from napari_sam2refiner.evaluation.report import columns_of, rows
 
@@ -216,7 +222,7 @@ def _table(scores: list[SetScore]) -> Table:
         justify: Literal["left", "right"] = "right" if is_number else "left"
         table.add_column(header, justify=justify, min_width=max(5, longest), overflow="fold")
     before = ""
-    for name, fields, objects, who, texts in rows(scores, intervals=False):
+    for name, fields, objects, who, texts in rows(scores, measure=measure, intervals=False):
         about = ("", "", "") if name == before else (name, fields, objects)
         table.add_row(*about, who, *(texts.get(column, "") for column in columns))
         before = name

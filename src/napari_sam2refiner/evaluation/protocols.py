@@ -12,18 +12,21 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from napari_sam2refiner.evaluation.damage import KINDS, damaged
 from napari_sam2refiner.evaluation.rivals import RIVALS
 from napari_sam2refiner.metrics import boundary_iou, iou, number_of_clicks
 from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.relabel import refine_labels
 from napari_sam2refiner.simulated_user import next_click, noisy_box, random_points, tight_box
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets import Field
-    from napari_sam2refiner.sessions.base import Prediction
+    from napari_sam2refiner.sessions.base import PlaneSession, Prediction
 
 Mask = npt.NDArray[np.bool_]
 
 BASE, REFINED = "base", "refined"  # who answers, beside the rivals
+DRAWN = "drawn"  # labels that were given, as they are
 BEST = "best candidate"  # of the first click: what a user who cycles through them would take
 
 MOST_CLICKS = 20  # and what counts where a target is never reached
@@ -61,6 +64,8 @@ class Protocol:
         Whether HQ-SAM's box is asked, and images are taken as they are stored, not by percentiles: see `hq_box`.
     random_points : tuple of int
         Numbers of points, drawn uniformly inside and given at once.
+    labels : bool
+        Whether labels made worse on purpose are given to be refined; columns are kinds of damage.
     rivals : tuple of str
         Who is asked the same without a network: keys of `RIVALS`.
     refined : bool
@@ -74,6 +79,7 @@ class Protocol:
     boxes: bool = True
     hq_box: bool = False
     random_points: tuple[int, ...] = ()
+    labels: bool = False
     rivals: tuple[str, ...] = ("otsu",)
     refined: bool = False
     objects: int | None = None
@@ -108,7 +114,7 @@ class FieldScore:
         boundaries.extend(boundary_iou(mask, truth) for mask, truth in pairs)
 
 
-def evaluate_field(session: Answering, item: Field, protocol: Protocol) -> FieldScore:
+def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> FieldScore:
     """Measure a session's answers on every object of a field.
 
     Parameters
@@ -122,7 +128,7 @@ def evaluate_field(session: Answering, item: Field, protocol: Protocol) -> Field
     -------
     FieldScore
         Of "base", "refined" and the rivals as far as they are asked. Columns "1 click", ..., "best candidate" (of the
-        first click, of a network), "box", "noisy box", "3 random points", ...
+        first click, of a network), "box", "noisy box", "3 random points", ..., and kinds of damage to labels.
     """
     asked: dict[str, Answering] = dict.fromkeys((BASE, REFINED) if protocol.refined else (BASE,), session)
     asked |= {name: RIVALS[name]() for name in protocol.rivals}
@@ -145,7 +151,24 @@ def evaluate_field(session: Answering, item: Field, protocol: Protocol) -> Field
             for number in protocol.random_points:
                 points = [Prompts(points=random_points(t, number, rng)) for t in truths]
                 ask.at_once(random_points_column(number), points)
+    if protocol.labels:
+        _relabel(session, item, ids, protocol, score)
     return score
+
+
+def _relabel(
+    session: PlaneSession, item: Field, ids: npt.NDArray[np.int32], protocol: Protocol, score: FieldScore
+) -> None:
+    """Measure labels made worse on purpose, and what `refine_labels` makes of them."""
+    for kind in KINDS:
+        drawn = damaged(item, ids, kind)
+        found = {DRAWN: drawn}
+        for who in (BASE, REFINED) if protocol.refined else (BASE,):
+            found[who], _ = refine_labels(session, drawn, refine=who == REFINED)
+        for who, labels in found.items():
+            for start in range(0, len(ids), CHUNK):
+                some = ids[start : start + CHUNK]
+                score.add(who, kind, [labels == i for i in some], [item.labels == i for i in some])
 
 
 def _object_ids(item: Field, protocol: Protocol) -> npt.NDArray[np.int32]:

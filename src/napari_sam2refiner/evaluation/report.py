@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from napari_sam2refiner.errors import SaveError
-from napari_sam2refiner.evaluation.protocols import BASE, REFINED, clicks_column
+from napari_sam2refiner.evaluation.protocols import BASE, DRAWN, REFINED, clicks_column
 from napari_sam2refiner.metrics import bootstrap_interval
 from napari_sam2refiner.planes.files import written_whole
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from napari_sam2refiner.evaluation.protocols import FieldScore
 
 HARM = 0.02  # IoU below the base's that counts as harm
-NAMES = {BASE: "base", REFINED: "refined", "otsu": "Otsu", "random-walker": "random walker", "grabcut": "GrabCut"}
+NAMES = {
+    BASE: "base",
+    REFINED: "refined",
+    DRAWN: "as drawn",
+    "otsu": "Otsu",
+    "random-walker": "random walker",
+    "grabcut": "GrabCut",
+}
+Measure = Literal["iou", "boundary"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,10 @@ class Cell:
     high: float
     boundary: float
     harm: Harm | None = None
+
+    def value(self, measure: Measure) -> float:
+        """Return the mean of a measure."""
+        return self.mean if measure == "iou" else self.boundary
 
 
 @dataclass(frozen=True)
@@ -104,40 +116,43 @@ def columns_of(sets: Sequence[SetScore]) -> list[str]:
     )
 
 
-def mean_of_sets(sets: Sequence[SetScore]) -> dict[str, dict[str, float]]:
+def mean_of_sets(sets: Sequence[SetScore], measure: Measure = "iou") -> dict[str, dict[str, float]]:
     """Return the mean over sets, by who answered and by column."""
     return {
-        who: {column: float(np.mean([s.cells[who][column].mean for s in sets])) for column in columns}
+        who: {column: float(np.mean([s.cells[who][column].value(measure) for s in sets])) for column in columns}
         for who, columns in sets[0].cells.items()
     }
 
 
-def rows(sets: Sequence[SetScore], *, intervals: bool = True) -> Iterator[tuple[str, str, str, str, dict[str, str]]]:
-    """Return the rows of the table of mean IoU: set, images, objects, who, and a text for each column.
+def rows(
+    sets: Sequence[SetScore], *, measure: Measure = "iou", intervals: bool = True
+) -> Iterator[tuple[str, str, str, str, dict[str, str]]]:
+    """Return the rows of the table of a measure's means: set, images, objects, who, and a text for each column.
 
-    The first click has its interval, if wanted, and a refined mask the share of harmed objects.
+    The IoU of the first click has its interval, if wanted, and a refined mask the share of harmed objects.
     """
     for item in sets:
         for who, cells in item.cells.items():
-            texts = {c: _text(c, cells[c], intervals) for c in cells}
+            texts = {c: _text(c, cells[c], measure, intervals) for c in cells}
             texts |= {c: f"{value:.1f}" for c, value in item.clicks_needed.get(who, {}).items()}
             yield item.name, str(item.images), str(item.objects), NAMES[who], texts
     if len(sets) > 1:
-        for who, means in mean_of_sets(sets).items():
+        for who, means in mean_of_sets(sets, measure).items():
             yield f"mean of {len(sets)} sets", "", "", NAMES[who], {c: f"{value:.3f}" for c, value in means.items()}
 
 
-def _text(column: str, cell: Cell, intervals: bool) -> str:
-    interval = f" ({cell.low:.3f}-{cell.high:.3f})" if intervals and column == clicks_column(1) else ""
+def _text(column: str, cell: Cell, measure: Measure, intervals: bool) -> str:
+    has_interval = intervals and measure == "iou" and column == clicks_column(1)
+    interval = f" ({cell.low:.3f}-{cell.high:.3f})" if has_interval else ""
     harm = f", {cell.harm.share:.1%} harmed" if cell.harm is not None else ""
-    return f"{cell.mean:.3f}{interval}{harm}"
+    return f"{cell.value(measure):.3f}{interval}{harm}"
 
 
-def markdown(sets: Sequence[SetScore]) -> str:
-    """Return the table of mean IoU as Markdown."""
+def markdown(sets: Sequence[SetScore], measure: Measure = "iou") -> str:
+    """Return the table of a measure's means as Markdown."""
     columns = columns_of(sets)
     lines = ["| set | images | objects | by | " + " | ".join(columns) + " |", "|---" * (len(columns) + 4) + "|"]
-    for *about, texts in rows(sets):
+    for *about, texts in rows(sets, measure=measure):
         lines.append("| " + " | ".join([*about, *(texts.get(column, "") for column in columns)]) + " |")
     return "\n".join(lines)
 
