@@ -4,10 +4,47 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
+from skimage.morphology import erosion
+from torchmetrics.functional.classification import binary_jaccard_index
 
 from napari_sam2refiner.errors import InvalidLabelsError
 from napari_sam2refiner.metrics import bootstrap_interval, boundary, boundary_iou, iou, number_of_clicks
+
+masks = array_shapes(min_dims=2, max_dims=2, max_side=40).flatmap(
+    lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape))
+)
+
+
+def torchmetrics_iou(mask: np.ndarray, truth: np.ndarray) -> float:
+    return float(binary_jaccard_index(torch.from_numpy(mask).int(), torch.from_numpy(truth).int()))
+
+
+@given(masks)
+@settings(max_examples=200, deadline=None)
+def test_iou_is_that_of_torchmetrics(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    mask, truth = pair
+    if mask.any() or truth.any():  # of two empty masks theirs is 0
+        assert iou(mask, truth) == pytest.approx(torchmetrics_iou(mask, truth), abs=1e-6)
+
+
+@given(masks, st.sampled_from([0.02, 0.06, 0.2]))
+@settings(max_examples=200, deadline=None)
+def test_boundary_iou_is_that_of_scikit_image_and_torchmetrics(
+    pair: tuple[np.ndarray, np.ndarray], ratio: float
+) -> None:
+    bands = []
+    for mask in pair:
+        eroded = np.pad(mask, 1)  # what lies outside the plane is not of the object
+        for _ in range(max(1, round(ratio * float(np.hypot(*mask.shape))))):
+            eroded = erosion(eroded, np.ones((3, 3), bool))
+        bands.append(mask & ~eroded[1:-1, 1:-1])
+    if bands[0].any() or bands[1].any():
+        assert boundary_iou(*pair, ratio) == pytest.approx(torchmetrics_iou(*bands), abs=1e-6)
 
 
 def test_iou_counts_shared_pixels() -> None:
