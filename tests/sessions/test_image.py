@@ -392,3 +392,24 @@ def test_large_objects_are_looked_at_once(micro):
         answer = ImageSession(micro).set_image(image).predict(Prompts(points=[(150, 150)]))
         assert answer.mask.sum() > 10_000
         assert len(calls.sizes) == 3
+
+
+def test_masks_of_another_base_go_through_micro(micro, nuclei):
+    torch.manual_seed(0)
+    first = SAM2Refiner(MicroBase(width=32, memory_width=16, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1))).eval()
+    first.base.input = replace(MicroBase.input, looks_closer=False)  # as other bases
+    asked = [Prompts(boxes=[(90, 90, 110, 110)]), Prompts(points=[CENTRES[0], CENTRES[1]], labels=[1, 0])]
+    alone = ImageSession(first).set_image(nuclei).predict_many(asked)
+    first.second = micro
+    session = ImageSession(first).set_image(nuclei)
+    answers = session.predict_many(asked)
+    there = [i for i, answer in enumerate(alone) if answer.mask.any()]
+    assert there
+    masks = [Prompts(asked[i].points, asked[i].labels, mask=alone[i].mask) for i in there]
+    for i, expected in zip(there, ImageSession(micro).set_image(nuclei).predict_many(masks), strict=True):
+        np.testing.assert_array_equal(answers[i].mask, expected.mask)
+        assert answers[i].candidates[0].mask is answers[i].mask
+        onwards = session.predict(asked[i], previous=answers[i], refine=False)
+        np.testing.assert_array_equal(onwards.mask, session.predict(asked[i], previous=alone[i], refine=False).mask)
+    for one, other in zip(session.predict_many(asked, refine=False), alone, strict=True):
+        np.testing.assert_array_equal(one.mask, other.mask)

@@ -60,6 +60,16 @@ def test_refiner_from_its_own_file(tmp_path: Path, micro_file: Path, refiner: St
     assert not model.is_untrained
 
 
+def test_micro_takes_the_place_of_a_refiner_for_another_base(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(build_base("sam2.1_hiera_tiny").state_dict(), tmp_path / "tiny.pt")
+    model = load_model(tmp_path / "tiny.pt", refiner="micro", device="cpu")
+    assert (model.backbone, model.refiner_name, model.is_untrained) == ("sam2.1_hiera_tiny", "micro", False)
+    assert model.second is not None
+    assert model.second.name == "micro"
+    assert load_model("micro", refiner="micro", device="cpu").second is None
+
+
 def test_official_layout_tells_its_backbone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     state = build_base("sam2.1_hiera_tiny").state_dict()

@@ -103,6 +103,8 @@ class SAM2Refiner(nn.Module):
     ----------
     name, backbone, refiner_name : str or None
         Of the base's weights, of its builder, and of the refiner's weights (None if untrained); set by whoever loads.
+    second : SAM2Refiner or None
+        Another network that gets this one's masks as prompts in place of the refiner; set by whoever loads.
     device : torch.device
         Where the parameters are meant to be.
     compute_dtype : torch.dtype
@@ -121,6 +123,7 @@ class SAM2Refiner(nn.Module):
         self.name: str | None = None
         self.backbone: str | None = None
         self.refiner_name: str | None = None
+        self.second: SAM2Refiner | None = None
         self.device = torch.device("cpu")
         self.compute_dtype = torch.float32
 
@@ -133,6 +136,8 @@ class SAM2Refiner(nn.Module):
     @property
     def is_untrained(self) -> bool:
         """Whether the refiner changes nothing, so that one may save the work."""
+        if self.second is not None:
+            return False
         stages = self.refinement
         ends = [
             stages.coarse.readout.layer,

@@ -19,6 +19,8 @@ from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigErro
 from napari_sam2refiner.network.base import Decoded, Features, PromptBatch
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
+from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
 from napari_sam2refiner.sessions.conversion import (
     Places,
     Request,
@@ -34,8 +36,6 @@ from napari_sam2refiner.sessions.windows import Window, window_for, with_closer_
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
     from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
-    from napari_sam2refiner.prompts import Prompts
-    from napari_sam2refiner.sessions.base import LocalDetail, Prediction
 
 BATCH = 32  # objects decoded at once, at most
 LOCAL_DETAIL = ("off", "prompted", "on")
@@ -76,6 +76,7 @@ class ImageSession:
     def __init__(self, model: SAM2Refiner, *, windows: int = 16) -> None:
         self._model = model
         self._most_windows = windows
+        self._second = None if model.second is None else ImageSession(model.second, windows=windows)
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
         self._batch = BATCH
@@ -119,12 +120,16 @@ class ImageSession:
         shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         self._plane = _View(Frame(shape, self._model.base.input), torch.from_numpy(rgb))
         self._windows.clear()
+        if self._second is not None:
+            self._second.set_image(array, limits=limits)
         return self
 
     def reset(self) -> None:
         """Forget the image and all that is known of it."""
         self._plane = None
         self._windows.clear()
+        if self._second is not None:
+            self._second.reset()
 
     def encode(self) -> None:
         """Encode the image now instead of at the first prediction."""
@@ -190,11 +195,13 @@ class ImageSession:
         plane = self._known_plane()
         before = [None] * len(prompts) if previous is None else list(previous)
         _check(prompts, before, plane.frame.shape, local_detail)
-        refined = refine and not self._model.is_untrained
+        refined = refine and self._second is None and not self._model.is_untrained
         answers = self._ask(plane, prompts, before, local_detail if refined else None)
         if self._model.base.input.looks_closer:
             # A window is a closer look already; its own quadrants would be one more.
             self._look_closer(plane, prompts, before, answers, "off" if refined else None)
+        if self._second is not None and refine:
+            return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
 
     @property
@@ -380,6 +387,19 @@ def _check(
         if before is not None and before.logits.shape != shape:
             msg = f"the previous prediction has shape {before.logits.shape} but the plane has {shape}; leave it out."
             raise InvalidPromptError(msg)
+
+
+def _second_opinions(
+    session: ImageSession, prompts: Sequence[Prompts], answers: list[Prediction], local_detail: LocalDetail
+) -> list[Prediction]:
+    """Give masks, with the clicks, to another network; what the next click builds on stays the first one's."""
+    found = [i for i, answer in enumerate(answers) if answer.mask.any()]
+    asked = [Prompts(prompts[i].points, prompts[i].labels, mask=answers[i].mask) for i in found]
+    for i, opinion in zip(found, session.predict_many(asked, local_detail=local_detail), strict=True):
+        best = Candidate(opinion.mask, opinion.logits, opinion.score, answers[i].memo)
+        others = answers[i].candidates[1:]
+        answers[i] = Prediction(best.mask, best.logits, best.score, (best, *others), best.memo)
+    return answers
 
 
 def _is_out_of_memory(error: Exception) -> bool:

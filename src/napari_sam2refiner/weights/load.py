@@ -28,6 +28,8 @@ _HIERA = {
 }
 
 
+MICRO = "micro"
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -54,8 +56,9 @@ def load_model(
         A name of the registry (downloaded if it is not on disk), or a weight file: of ours, or a SAM 2.1 checkpoint
         in the official layout, whose backbone its shapes tell.
     refiner : str or Path, optional
-        A name or file of a trained refiner for that backbone. Without it the file's own is taken; where it has none
-        the refiner is untrained, which gives exactly what the base gives.
+        A name or file of a trained refiner for that backbone; or "micro", which for another backbone means that its
+        masks go through `micro` as mask prompts. Without it the file's own is taken; where it has none the refiner is
+        untrained, which gives exactly what the base gives.
     device : str or torch.device
         "auto" takes CUDA if there, else Apple's GPU, else the CPU.
     dtype : {"auto", "float32", "bfloat16", "float16"}
@@ -90,7 +93,10 @@ def load_model(
     model = SAM2Refiner(build_base(backbone))
     load_state(model.base, weights.base, source.path)
     model.name, model.backbone, model.refiner_name = source.name, backbone, None
-    if refiner is not None:
+    if refiner == MICRO and backbone != MICRO:
+        model.second = load_model(MICRO, device=target, dtype=dtype)
+        model.refiner_name = MICRO
+    elif refiner is not None and refiner != source.name:
         source = _find(refiner, "refiner", progress)
         weights = read_weights(source.path)
         _check_refiner(weights, source.path, backbone)
