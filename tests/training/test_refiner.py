@@ -111,7 +111,7 @@ def test_one_scene_is_learned_by_heart_and_the_base_stays(
     for _ in range(12):
         torch.manual_seed(0)
         talk = Conversation(asked.batch, {"noisy_mask": 1.0}, np.random.default_rng(0))
-        (turn,) = asked.converse(talk, 1, explore=0.0, graded=True)
+        (turn,) = asked.converse(talk, 1, explore=0.0, graded={0})
         loss, ious = refiner_loss(turn, asked.batch, asked.truth, refiner_config)
         optimizer.zero_grad()
         loss.backward()
@@ -130,13 +130,25 @@ def test_every_part_of_the_refiner_gets_a_gradient(
     for _ in range(3):  # what lies behind zeros learns when these have moved
         asked = scene(course, view, (0, 1, 2, 3))
         talk = Conversation(asked.batch, {"box": 1.0}, np.random.default_rng(0))
-        *_, turn = asked.converse(talk, 2, explore=0.0, graded=True)
+        *_, turn = asked.converse(talk, 2, explore=0.0, graded={1})
         loss, _ = refiner_loss(turn, asked.batch, asked.truth, refiner_config)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     missing = [name for name, p in course.trained.named_parameters() if p.grad is None or not p.grad.any()]
     assert missing == []
+
+
+def test_answers_before_the_last_can_be_learned_from(
+    course: RefinerCourse, refiner_config: RefinerTrainingConfig
+) -> None:
+    (view,) = views(refiner_config, 1)
+    asked = scene(course, view)
+    talk = Conversation(asked.batch, {"click": 1.0}, np.random.default_rng(0))
+    turns = list(asked.converse(talk, 3, explore=0.0, graded={0, 2}))
+    assert [turn.refined.logits.requires_grad for turn in turns] == [True, False, True]
+    for turn in turns[::2]:
+        refiner_loss(turn, asked.batch, asked.truth, refiner_config)[0].backward()
 
 
 def test_harm_costs_extra(course: RefinerCourse, refiner_config: RefinerTrainingConfig) -> None:

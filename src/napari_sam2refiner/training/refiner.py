@@ -1,13 +1,14 @@
 """The course of a refiner: fine detail on a frozen base, and never worse than it.
 
 Every step looks at whole fields or windows of them. A simulated user prompts objects, sees the refined mask (at times
-the base's) and corrects it; after the last prompt the refined masks are compared with the truth at S/4, S/2 and S.
-Quadrants are left out at random, so that each setting of `local_detail` is learned. Read top to bottom.
+the base's) and corrects it; after the last prompt, and after a few before it, the refined masks are compared with the
+truth at S/4, S/2 and S. Quadrants are left out at random, so that each setting of `local_detail` is learned. Read top
+to bottom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +42,7 @@ MODULES = ("localization", "retargeting", "refinement", "refined_score")
 VALIDATED = (1, 3)  # clicks
 MARGIN = 8.0  # pixels of the square around an object in which points are compared
 EXPLORE = 0.25  # share of objects whose user sees the base's mask
+GRADED = 3  # answers of a step with a gradient, at most: asking costs more than learning from the answer
 
 
 class Turn(NamedTuple):
@@ -107,8 +109,13 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         kind = str(rng.choice(kinds, p=shares / shares.sum()))
         rounds = 1 if rng.random() < config.single else int(rng.integers(2, config.rounds + 1))
         talk = Conversation(scene.batch, {kind: 1.0}, rng)
-        *_, turn = scene.converse(talk, rounds, explore=EXPLORE, graded=True)
-        loss, ious = refiner_loss(turn, scene.batch, scene.truth, config)
+        graded = {rounds - 1, *rng.permutation(rounds - 1)[: GRADED - 1].tolist()}
+        losses = []
+        for number, turn in enumerate(scene.converse(talk, rounds, explore=EXPLORE, graded=graded)):
+            if number in graded:
+                loss, ious = refiner_loss(turn, scene.batch, scene.truth, config)
+                losses.append(loss)
+        loss = torch.stack(losses).mean()
         base, refined = ious[0].mean().item(), ious[1].mean().item()
         harmed = (ious[1] < ious[0] - 0.02).float().mean().item()
         return loss, {"loss": loss.item(), "iou_base": base, "iou_refined": refined, "harmed": harmed}
@@ -203,21 +210,22 @@ class Scene:
         local: Features = self.model.encode_local(torch.cat(parts))
         return self.model.localize(self.features, local, image, place)
 
-    def converse(self, talk: Conversation, rounds: int, *, explore: float, graded: bool = False) -> Iterator[Turn]:
-        """Ask round after round; with `graded` the last answer has a gradient.
+    def converse(
+        self, talk: Conversation, rounds: int, *, explore: float, graded: Collection[int] = ()
+    ) -> Iterator[Turn]:
+        """Ask round after round; answers of the rounds in `graded` have a gradient.
 
         `explore` is the share of objects whose user sees the base's mask instead of the refined one.
         """
         for number in range(rounds):
-            last = number + 1 == rounds
             prompts = talk.prompts()
-            with torch.set_grad_enabled(graded and last):
+            with torch.set_grad_enabled(number in graded):
                 turn = self._answer(prompts, first=number == 0)
             yield turn
-            if not last:
+            if number + 1 < rounds:
                 wander = torch.from_numpy(talk.rng.random(len(self.truth)) < explore).to(self.truth.device)
                 shown = torch.where(wander[:, None, None], turn.decoded.chosen_logits, turn.refined.logits)
-                talk.correct(shown.float())
+                talk.correct(shown.detach().float())
 
     def _answer(self, prompts: PromptBatch, *, first: bool) -> Turn:
         """Answer by the base, without a gradient, and refine."""
