@@ -142,8 +142,6 @@ class Snapshot:
     ----------
     status, hint : str
         What happens or has happened, and what to do next.
-    model_note : str
-        One line about the chosen model; may be empty.
     busy, can_click, can_keep, can_clear, can_cycle : bool
         Whether the bar moves and which buttons work.
     negative : bool
@@ -154,7 +152,6 @@ class Snapshot:
 
     status: str
     hint: str
-    model_note: str
     busy: bool
     can_click: bool
     can_keep: bool
@@ -175,7 +172,6 @@ def resolve(state: DockState) -> Snapshot:
     return Snapshot(
         status=_status(state),
         hint=_hint(state),
-        model_note=state.model_note,
         busy=state.loading or state.encoding or state.answering,
         can_click=can_click,
         can_keep=can_click and settled and state.pixels > 0,
