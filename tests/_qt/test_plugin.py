@@ -71,5 +71,5 @@ def test_menu_entry_and_samples_are_there() -> None:
 
     manifest = PluginManager.instance().get_manifest(PLUGIN)
     menus = {menu: [item.command for item in items] for menu, items in manifest.contributions.menus.items()}
-    assert menus == {"napari/layers/segment": [f"{PLUGIN}.segment"]}
+    assert menus == {"napari/layers/segment": [f"{PLUGIN}.segment", f"{PLUGIN}.refine_labels"]}
     assert [sample.key for sample in manifest.contributions.sample_data] == ["cell", "tissue", "dividing_nuclei"]

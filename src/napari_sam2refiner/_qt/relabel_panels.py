@@ -107,6 +107,8 @@ class RunPanel(QWidget):
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
         grid.addWidget(QLabel("Most change"), 0, 0)
         grid.addWidget(self.most_change, 0, 1)
         grid.addWidget(self.refine, 1, 0)
@@ -137,7 +139,7 @@ class ChangesModel(QAbstractTableModel):
         if role != Qt.ItemDataRole.DisplayRole:
             return None
         change = self.changes[index.row()]
-        pixels = (f"{change.pixels_before:,}", f"{change.pixels_after:,}")
+        pixels = (str(change.pixels_before), str(change.pixels_after))
         shares = (f"{change.iou:.2f}", f"{change.score:.2f}")
         return (str(change.object_id), *pixels, *shares, "kept" if change.kept else "")[index.column()]
 
@@ -168,7 +170,11 @@ class ChangesTable(QTableView):
         assert columns is not None
         assert rows is not None
         columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        columns.setMinimumSectionSize(20)
+        for column in (0, 3, 4, 5):
+            columns.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        columns.setMinimumSectionSize(32)
+        columns.setHighlightSections(False)
+        rows.setDefaultSectionSize(24)
         rows.hide()
         self.clicked.connect(self._on_clicked)
 

@@ -193,7 +193,7 @@ class Relabeller:
         if error:
             self._fail(error)
         else:
-            self._say(f"{self.state.model} is ready.")
+            self._say(f"{self.state.model} is ready: Refine gives every object on this plane a new outline.")
 
     def _on_progressed(self, run: int, share: float) -> None:
         if self._is_current(run):
@@ -217,7 +217,7 @@ class Relabeller:
             return
         self._shown = (pair, plane)
         self.state.changes = tuple(sorted(relabelled.changes, key=lambda change: change.iou))
-        self._say(f"{_summary(relabelled)} Written to {name}.")
+        self._say(f"{_summary(relabelled)} See the layer {name}.")
 
     def _is_current(self, run: int) -> bool:
         """Return whether a run is still wanted; the worker asks this too."""
@@ -239,9 +239,10 @@ class Relabeller:
 def _summary(relabelled: Relabelled) -> str:
     """Say how many objects changed, were kept and are gone, and how long it took."""
     changes = relabelled.changes
-    kept, gone = sum(change.kept for change in changes), sum(change.pixels_after == 0 for change in changes)
+    kept = sum(change.kept for change in changes)
     changed = sum(not change.kept and change.iou < 1 for change in changes)
-    parts = [f"{changed} changed", f"{kept} kept as they were"]
+    gone = sum(change.pixels_after == 0 for change in changes)
+    parts = [f"{changed} changed", f"{kept} would have changed too much and were kept"]
     if gone:
         parts.append(f"{gone} lost all pixels to others")
     objects = f"{len(changes)} object{'' if len(changes) == 1 else 's'}"

@@ -31,7 +31,7 @@ class RefinedLabels:
     viewer : napari.Viewer
     image : napari.layers.Image
     labels : napari.layers.Labels
-        Not changed.
+        Hidden once there is a refined layer, not changed otherwise.
     """
 
     def __init__(self, viewer: ViewerModel, image: Image, labels: Labels) -> None:
@@ -83,7 +83,7 @@ class RefinedLabels:
         return RelabelRequest(image, plane, labels, labels_plane, most_change, copy)
 
     def write(self, plane: PlaneIndex, relabelled: Relabelled) -> str:
-        """Write refined labels into the layer that waits for them, undoably by napari, else into a new one."""
+        """Write refined labels into the layer that waits for them, undoably by napari, else into a new one on top."""
         plane = self._view.as_label_plane(plane)
         self._result = self._waiting(plane, lambda: relabelled.before)
         if self._result is None:
@@ -91,6 +91,7 @@ class RefinedLabels:
             plane.put(data, relabelled.after)
             self._result = self._make(data)
             self._viewer.add_layer(self._result)
+            self._labels.visible = False  # under the new outlines, the old ones would seem to be part of them
         else:
             _write_changed(self._result, plane, relabelled.after)
         return str(self._result.name)
