@@ -104,7 +104,7 @@ def test_progress_then_cancel_writes_nothing() -> None:
     desk = Desk(at_once=False)
     desk.refine()
     assert (desk.state.running, desk.state.can_refine) == (True, False)
-    assert desk.state.status == "Looking at the image ..."
+    assert desk.state.status == "Refining the labels ..."
     job, _ = desk.waiting[0]
     job.on_progress(0.5)
     assert desk.state.status == "Refining: 50 % ..."

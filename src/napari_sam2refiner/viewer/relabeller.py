@@ -76,7 +76,7 @@ class RelabelState(ModelState):
         if self.loading:
             return self.load_news
         if self.running:
-            return "Looking at the image ..." if self.share is None else f"Refining: {100 * self.share:.0f} % ..."
+            return "Refining the labels ..." if self.share is None else f"Refining: {100 * self.share:.0f} % ..."
         return self.news or "Choose an image and its labels, then refine."
 
 
