@@ -13,6 +13,7 @@ from napari_sam2refiner.labels.write import next_free_id, write
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
 from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
 if TYPE_CHECKING:
     from napari_sam2refiner.prompts import Prompts
@@ -231,3 +232,31 @@ class KnowingSession:
         before = [None] * len(prompts) if previous is None else list(previous)
         self.given.append(before)
         return [self.predict(p, previous=b, **options) for p, b in zip(prompts, before, strict=True)]
+
+
+class FakeLabelledImage:
+    """An image and its labels in arrays; what is written is kept in a list."""
+
+    name, obstacle, loss = "cells", "", ""
+    is_too_large, has_result = False, True
+
+    def __init__(self, image: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+        self.image, self.labels = image, labels
+        self.plane = PlaneIndex((0, 0))
+        self.written: list[npt.NDArray[Any]] = []
+        self.shown: list[tuple[PlaneIndex, int]] = []
+
+    def request(self, plane: PlaneIndex, most_change: float) -> RelabelRequest:
+        labels = FakeSource(self.labels)
+        return RelabelRequest(FakeSource(self.image), plane, labels, plane, most_change, self.labels.copy)
+
+    def write(self, plane: PlaneIndex, relabelled: Relabelled) -> str:
+        if self.is_too_large:
+            raise MemoryError
+        self.written.append(relabelled.after)
+        return f"{self.name} refined"
+
+    def show_object(self, plane: PlaneIndex, object_id: int) -> bool:
+        if self.has_result:
+            self.shown.append((plane, object_id))
+        return self.has_result

@@ -73,7 +73,7 @@ def test_prompts_wait_for_a_model_that_loads() -> None:
 
 
 def test_untrained_refiner_is_said() -> None:
-    assert resolve(state(model=TINY.name)).model_note == "SAM 2.1, refiner untrained: plain SAM 2.1"
+    assert state(model=TINY.name).model_note == "SAM 2.1, refiner untrained: plain SAM 2.1"
 
 
 def test_first_model_on_disk_is_the_default() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox, create_widget
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -16,12 +15,12 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
+
+from napari_sam2refiner._qt.parts import LayerCombo, breakable, let_shrink, make_button, wrapped
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
@@ -42,46 +41,32 @@ class SourcePanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        combo = create_widget(annotation=Image, options={"tooltip": "The image to segment"})
-        assert isinstance(combo, ComboBox)
-        self._image = combo
+        self._image = LayerCombo(Image, "The image to segment")
         self._model = QComboBox()
         self._model.setToolTip("The network; what is not on disk is downloaded once when chosen")
-        for box in (self._image.native, self._model):
-            _let_shrink(box)
-        self._note = _wrapped()
-        form = QFormLayout(self)
+        let_shrink(self._model)
+        self._note = wrapped()
+        self._form = form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self._image.native)
         form.addRow("Model", self._model)
         form.addRow(self._note)
-        self._image.changed.connect(self.image_chosen.emit)
+        self._image.chosen.connect(self.image_chosen)
         self._model.activated.connect(self._on_model_activated)
 
     @property
     def image(self) -> Image | None:
         """The chosen image layer."""
-        value: Image | None = self._image.value
-        return value
+        return self._image.layer
 
     def set_image(self, image: Image) -> None:
         """Choose an image; one that is not listed is left alone."""
-        if image in self._image.choices:
-            self._image.value = image
+        self._image.set_layer(image)
 
     def reset_choices(self) -> None:
-        """List the viewer's images anew; the chosen one stays chosen.
-
-        The combo goes by names: a renamed image is gone to it, and the first of the list takes its place.
-        """
-        before = self.image
-        with self._image.changed.blocked():
-            self._image.reset_choices()
-            if before is not None:
-                self.set_image(before)
-        if self.image is not before:
-            self.image_chosen.emit(self.image)
+        """List the viewer's images anew; the chosen one stays chosen."""
+        self._image.reset_choices()
 
     def set_models(self, models: Sequence[ModelChoice], chosen: str | None) -> None:
         """List the models."""
@@ -95,13 +80,12 @@ class SourcePanel(QWidget):
 
     def set_note(self, note: str) -> None:
         """Say something about the chosen model; nothing takes no room."""
-        self._note.setText(_breakable(note))
+        self._note.setText(breakable(note))
         self._note.setVisible(bool(note))
 
     def close_combos(self) -> None:
         """Let go of the layers."""
-        self._image.changed.disconnect()
-        self._image.choices = ()
+        self._image.close()
 
     def _on_model_activated(self, index: int) -> None:
         name = self._model.itemData(index)
@@ -125,21 +109,21 @@ class PromptPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.positive = _button("Adds", "Click what belongs to the object [N switches]")
-        self.negative = _button("Removes", "Click what does not belong to it [N switches]; Alt-click does so once")
-        self.box = _button(
+        self.positive = make_button("Adds", "Click what belongs to the object [N switches]")
+        self.negative = make_button("Removes", "Click what does not belong to it [N switches]; Alt-click does so once")
+        self.box = make_button(
             "Box (Q)", "Drag a box around the object; polygons and ellipses in that layer are rough outlines"
         )
-        self.guess = _button("Next guess", "One click can mean a part or the whole: show the next guess [G]")
-        self.keep = _button("Keep", "Write the outline into the objects layer and begin the next object [K]")
-        self.undo = _button("Undo (U)", "Undo")
-        self.redo = _button("Redo (⇧U)", "Do again [Shift-U]")
-        self.clear = _button("Clear (W)", "Take away the prompts of this object")
+        self.guess = make_button("Next guess", "One click can mean a part or the whole: show the next guess [G]")
+        self.keep = make_button("Keep", "Write the outline into the objects layer and begin the next object [K]")
+        self.undo = make_button("Undo (U)", "Undo")
+        self.redo = make_button("Redo (⇧U)", "Do again [Shift-U]")
+        self.clear = make_button("Clear (W)", "Take away the prompts of this object")
         self._overlap = QComboBox()
         self._overlap.setToolTip("Whose a pixel is that already belongs to an object")
         self._overlap.addItem("Earlier object stays", "keep")
         self._overlap.addItem("New object wins", "overwrite")
-        _let_shrink(self._overlap)
+        let_shrink(self._overlap)
         self._polarity = QButtonGroup(self)
         for button in (self.positive, self.negative):
             button.setCheckable(True)
@@ -206,12 +190,12 @@ class StatusPanel(QWidget):
         policy = self._bar.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self._bar.setSizePolicy(policy)
-        self.status, self.hint = _wrapped(), _wrapped()
+        self.status, self.hint = wrapped(), wrapped()
         font = self.status.font()
         font.setBold(True)
         self.status.setFont(font)
         first_use = QCollapsible("First steps")
-        first_use.addWidget(_wrapped("\n".join(FIRST_USE)))
+        first_use.addWidget(wrapped("\n".join(FIRST_USE)))
         first_use.expand(animate=False)
         # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
         first_use.toggleButton().setStyleSheet(
@@ -225,37 +209,5 @@ class StatusPanel(QWidget):
     def set_snapshot(self, snapshot: Snapshot) -> None:
         """Show what happens."""
         self._bar.setVisible(snapshot.busy)
-        self.status.setText(_breakable(snapshot.status))
-        self.hint.setText(_breakable(snapshot.hint))
-
-
-def _button(text: str, tooltip: str) -> QPushButton:
-    """Return a button that leaves the keyboard to the image, whose keys do the same."""
-    button = QPushButton(text)
-    button.setToolTip(tooltip)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 12)
-    return button
-
-
-def _wrapped(text: str = "") -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    return label
-
-
-def _breakable(text: str, longest: int = 24) -> str:
-    """Let long words, paths and addresses say, be broken between lines, lest they widen the dock."""
-    return " ".join(
-        "\u200b".join(word[start : start + longest] for start in range(0, len(word), longest))
-        for word in text.split(" ")
-    )
-
-
-def _let_shrink(box: QComboBox) -> None:
-    """Let long names be cut rather than widen the dock."""
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
-    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.status.setText(breakable(snapshot.status))
+        self.hint.setText(breakable(snapshot.hint))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_sam2refiner.sessions.base import PlaneSession, Prediction
 
-CHUNK = 32  # objects whose answers, each of the size of the plane, are held at once
+CHUNK = 8  # objects asked together, whose answers are held at once; 32 are 4 % faster, but then progress comes in jumps
 
 
 @dataclass(frozen=True)

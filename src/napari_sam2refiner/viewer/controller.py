@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
 from napari_sam2refiner.viewer.history import Act, History
+from napari_sam2refiner.viewer.loader import ModelLoader, Submit
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 
 Drafts = dict[PlaneIndex, Draft]
-Submit = Callable[[Job, Callable[[Outcome], None]], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -84,8 +84,14 @@ class Controller:
         self._answers = Answers()
         self._asked: Draft | None = None
         self._generation = 0
-        self._loads = 0
-        self._loaded: str | None = None
+        self._models = ModelLoader(
+            state,
+            segmenter,
+            submit,
+            on_started=self._on_load_started,
+            on_replaced=self._answers.clear,
+            on_finished=self._on_load_finished,
+        )
         self.is_closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
@@ -95,26 +101,12 @@ class Controller:
         self.state.models = models
 
     def choose_file(self, path: str) -> None:
-        """Load a model from the user's own file, again where it is loaded: the file may be another now."""
-        if not self.is_closed:
-            self._load(path)
+        """Load a model from the user's own file, again where it is loaded."""
+        self._models.choose_file(path)
 
     def choose_model(self, name: str | None) -> None:
         """Load a model, off this thread. The newest choice wins."""
-        if not self.is_closed and name is not None and name != self.state.model:
-            self._load(name)
-
-    def _load(self, name: str) -> None:
-        """Load a model; until it is there the one before, and what it has answered, stay."""
-        self._drop_answers()
-        self._loads += 1
-        self.state.model = name
-        self.state.loading, self.state.loaded = True, None
-        self._say("")
-        load = self._loads
-        run, tell = partial(self._segmenter.load, name), partial(self._on_load_progressed, load)
-        job = Job("load", run, tell, lambda: load == self._loads)
-        self._submit(job, partial(self._on_model_loaded, load, name))
+        self._models.choose_model(name)
 
     def choose_image(self, image: Any) -> None:
         """Work on another image; what is in hand on this one waits. None: on no image."""
@@ -243,7 +235,7 @@ class Controller:
         for work in list(self._works.values()):
             self._forget(work)
         self._drop_answers()
-        self._loads += 1
+        self._models.close()
         self.is_closed = True
 
     # -- what happens ----------------------------------------------------------------------------------------------
@@ -297,34 +289,18 @@ class Controller:
             canvas.start_clicking()
         self._say(f"The {role} layer was deleted{'; undo brings its contents back' if comes_back else ''}.")
 
-    def _on_load_progressed(self, load: int, share: float) -> None:
-        if load == self._loads and not self.is_closed:
-            self.state.loaded = share
+    def _on_load_started(self) -> None:
+        """Until the new model is there, the one before and what it has answered stay."""
+        self._drop_answers()
+        self._say("")
 
-    def _on_model_loaded(self, load: int, name: str, outcome: Outcome) -> None:
-        if self.is_closed:
-            return
-        if not outcome.error:  # it answers from now on, also when another has been chosen meanwhile
-            self._loaded = name
-            self._answers.clear()
-        if load != self._loads:
-            return
-        self.state.loading, self.state.loaded = False, None
-        self.state.model = self._loaded
-        if outcome.error:
-            self._fail(f"{name} cannot be loaded: {outcome.error}")
+    def _on_load_finished(self, error: str) -> None:
+        if error:
+            self._fail(error)
         else:
-            self._list(name)
-            self.state.news = f"{name} is ready."
+            self.state.news = f"{self.state.model} is ready."
         self._look()
         self._show()
-
-    def _list(self, name: str) -> None:
-        """List a model that has been loaded as being on disk."""
-        models = self.state.models
-        if name not in [model.name for model in models]:
-            models = (*models, ModelChoice(name, 0, True, f"from {name}"))
-        self.state.models = tuple(replace(model, on_disk=model.on_disk or model.name == name) for model in models)
 
     def _on_prepared(self, generation: int, outcome: Outcome) -> None:
         if not self._is_current(generation):
@@ -387,7 +363,7 @@ class Controller:
 
     def _can_ask(self) -> bool:
         """Return whether there is a model, and a plane for it; while a model loads, what is to be asked waits."""
-        is_ready = self._loaded is not None and not self.state.loading
+        is_ready = self._models.loaded is not None and not self.state.loading
         return is_ready and self._work is not None and not self._work.canvas.obstacle
 
     def _is_current(self, generation: int) -> bool:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
-from napari_sam2refiner.errors import SAM2RefinerError, UnknownModelError
+from napari_sam2refiner.errors import InvalidLabelsError, SAM2RefinerError, UnknownModelError
+from napari_sam2refiner.sessions.relabel import Change, refine_labels
 from napari_sam2refiner.viewer.drafts import Answered, Marks
 
 if TYPE_CHECKING:
@@ -39,6 +41,51 @@ class Request:
     previous: Prediction | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RelabelRequest:
+    """Labels of a plane to be refined.
+
+    Attributes
+    ----------
+    source, plane : PlaneSource, PlaneIndex
+        The image's.
+    labels, labels_plane : PlaneSource, PlaneIndex
+        The labels'.
+    most_change : float
+        As `refine_labels` takes it.
+    copy : callable, optional
+        Returns a copy of the labels on all planes, where one is needed.
+    """
+
+    source: PlaneSource
+    plane: PlaneIndex
+    labels: PlaneSource
+    labels_plane: PlaneIndex
+    most_change: float
+    copy: Callable[[], npt.NDArray[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relabelled:
+    """Refined labels of a plane.
+
+    Attributes
+    ----------
+    before, after : (Y, X) array
+    changes : tuple of Change
+        By id.
+    seconds : float
+    whole : array or None
+        The labels of all planes as they were, where a copy was asked for.
+    """
+
+    before: npt.NDArray[Any]
+    after: npt.NDArray[Any]
+    changes: tuple[Change, ...]
+    seconds: float
+    whole: npt.NDArray[Any] | None
+
+
 Tell = Callable[[float], None]
 
 
@@ -48,7 +95,7 @@ class Job:
 
     Attributes
     ----------
-    kind : "load", "prepare", "answer" or "forget"
+    kind : "load", "prepare", "answer", "relabel" or "forget"
     run : callable
         The work; may call its argument with the share that is done, 0 to 1. That call raises when nobody waits for the
         job any more.
@@ -58,7 +105,7 @@ class Job:
         Whether anybody still waits for it; asked from the worker. A job that nobody wants is not run.
     """
 
-    kind: Literal["load", "prepare", "answer", "forget"]
+    kind: Literal["load", "prepare", "answer", "relabel", "forget"]
     run: Callable[[Tell], Any]
     on_progress: Tell | None = None
     is_wanted: Callable[[], bool] = lambda: True
@@ -131,19 +178,37 @@ class Segmenter:
         prediction = session.predict(request.marks.prompts(session.shape), previous=request.previous)
         return Answered(prediction, time.perf_counter() - start)
 
+    def relabel(self, request: RelabelRequest, tell: Tell) -> Relabelled:
+        """Refine the labels of a plane; the plane does not stay encoded."""
+        start = time.perf_counter()
+        before = np.array(request.labels.read(request.labels_plane))  # the user may paint meanwhile
+        if not (before > 0).any():
+            msg = "There are no objects on this plane of the labels; choose other labels, or move the slider."
+            raise InvalidLabelsError(msg)
+        session = self._new_session(request.source, request.plane)
+        after, changes = refine_labels(
+            session, before, most_change=request.most_change, progress=lambda done, total: tell(done / total)
+        )
+        whole = None if request.copy is None else request.copy()
+        return Relabelled(before, after, tuple(changes), time.perf_counter() - start, whole)
+
     def forget(self, _tell: Tell) -> None:
         """Let go of all planes, and of the images they are views of."""
         self._sessions.clear()
 
     def _session(self, request: Request) -> PlaneSession:
         """Return the session of the request's plane; a new one reads the plane."""
-        if self._model is None:
-            msg = "No model is loaded; choose one in the dock."
-            raise UnknownModelError(msg)
         key = (request.source.key, request.plane)
         if key not in self._sessions:
             while len(self._sessions) >= self._planes:
                 self._sessions.popitem(last=False)
-            self._sessions[key] = self._make_session(self._model).set_image(request.source.read(request.plane))
+            self._sessions[key] = self._new_session(request.source, request.plane)
         self._sessions.move_to_end(key)
         return self._sessions[key]
+
+    def _new_session(self, source: PlaneSource, plane: PlaneIndex) -> PlaneSession:
+        """Return a session with a plane."""
+        if self._model is None:
+            msg = "No model is loaded; choose one in the dock."
+            raise UnknownModelError(msg)
+        return self._make_session(self._model).set_image(source.read(plane))

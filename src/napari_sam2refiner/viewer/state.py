@@ -51,8 +51,41 @@ def default_model(models: Sequence[ModelChoice]) -> str | None:
     return next((model.name for model in models if model.on_disk), models[0].name if models else None)
 
 
-class DockState(EventedModel):
-    """What the dock shows. Set on the GUI thread alone: psygnal calls back on the thread that sets a value.
+class ModelState(EventedModel):
+    """Which model is chosen. Set on the GUI thread alone: psygnal calls back on the thread that sets a value.
+
+    Attributes
+    ----------
+    models, model : tuple of ModelChoice, str or None
+        What there is, and what is chosen.
+    loading, loaded : bool, float or None
+        Whether the model is being read or downloaded, and the share of a download that is there.
+    """
+
+    models: tuple[ModelChoice, ...] = ()
+    model: str | None = None
+    loading: bool = False
+    loaded: float | None = None
+
+    @property
+    def model_note(self) -> str:
+        """One line about the chosen model; empty when there is nothing to say."""
+        return next((model.note for model in self.models if model.name == self.model), "")
+
+    @property
+    def load_news(self) -> str:
+        """What the loading is at; empty when nothing loads."""
+        if not self.loading:
+            return ""
+        chosen = next((model for model in self.models if model.name == self.model), None)
+        name = PurePath(self.model or "").name
+        if self.loaded is not None and self.loaded < 1:
+            return f"Downloading {name}: {100 * self.loaded:.0f} % ..."
+        return f"{'Loading' if chosen is None or chosen.on_disk else 'Downloading'} {name} ..."
+
+
+class DockState(ModelState):
+    """What the dock shows.
 
     Attributes
     ----------
@@ -60,10 +93,6 @@ class DockState(EventedModel):
         Name of the image layer that is worked on.
     obstacle : str
         Why this view of the image cannot be clicked, with the remedy; empty when it can.
-    models, model : tuple of ModelChoice, str or None
-        What there is, and what is chosen.
-    loading, loaded : bool, float or None
-        Whether the model is being read or downloaded, and the share of a download that is there.
     encoding, answering : bool
         Whether the worker looks at the plane for the first time, or answers prompts.
     negative : bool
@@ -86,10 +115,6 @@ class DockState(EventedModel):
 
     image: str | None = None
     obstacle: str = ""
-    models: tuple[ModelChoice, ...] = ()
-    model: str | None = None
-    loading: bool = False
-    loaded: float | None = None
     encoding: bool = False
     answering: bool = False
     negative: bool = False
@@ -117,8 +142,6 @@ class Snapshot:
     ----------
     status, hint : str
         What happens or has happened, and what to do next.
-    model_note : str
-        One line about the chosen model; may be empty.
     busy, can_click, can_keep, can_clear, can_cycle : bool
         Whether the bar moves and which buttons work.
     negative : bool
@@ -129,7 +152,6 @@ class Snapshot:
 
     status: str
     hint: str
-    model_note: str
     busy: bool
     can_click: bool
     can_keep: bool
@@ -150,7 +172,6 @@ def resolve(state: DockState) -> Snapshot:
     return Snapshot(
         status=_status(state),
         hint=_hint(state),
-        model_note=next((model.note for model in state.models if model.name == state.model), ""),
         busy=state.loading or state.encoding or state.answering,
         can_click=can_click,
         can_keep=can_click and settled and state.pixels > 0,
@@ -183,11 +204,7 @@ def _prompts(state: DockState) -> int:
 def _status(state: DockState) -> str:
     """Say what happens now, else what happened last."""
     if state.loading:
-        chosen = next((model for model in state.models if model.name == state.model), None)
-        name = PurePath(state.model or "").name
-        if state.loaded is not None and state.loaded < 1:
-            return f"Downloading {name}: {100 * state.loaded:.0f} % ..."
-        return f"{'Loading' if chosen is None or chosen.on_disk else 'Downloading'} {name} ..."
+        return state.load_news
     if state.answering:
         return "Working on the new prompt ..."
     if state.encoding:

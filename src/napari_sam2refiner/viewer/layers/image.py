@@ -432,7 +432,7 @@ class ImageLayers:
             setattr(layer, name, value)
 
     def _transforms(self) -> dict[str, Any]:
-        return {name: getattr(self._image, name) for name in TRANSFORMS if hasattr(self._image, name)}
+        return transforms_of(self._image)
 
     def _on_layers_removed(self, event: Any) -> None:
         if self._is_quiet:
@@ -457,6 +457,11 @@ class ImageLayers:
     def _on_layer_lost(self, role: Role, layer: Layer) -> None:
         if self._is_attached and self.exists:
             self.layer_lost.emit(role, layer)
+
+
+def transforms_of(layer: Layer) -> dict[str, Any]:
+    """Return what puts another layer where this one is."""
+    return {name: getattr(layer, name) for name in TRANSFORMS if hasattr(layer, name)}
 
 
 def _action(event: Any) -> str:

@@ -40,13 +40,13 @@ class ImageView:
 
     @property
     def obstacle(self) -> str:
-        """Why this view cannot be clicked, with the remedy; empty when it can."""
+        """Why nothing can be done in this view, with the remedy; empty when it can."""
         if self._image.ndim > MOST_DIMENSIONS:
             return f"This image has {self._image.ndim} dimensions; split it to at most {MOST_DIMENSIONS}."
         if self._viewer.dims.ndisplay != 2:
-            return "Switch to the 2D view (the cube button below the layer list) to click."
+            return "Switch to the 2D view (the cube button below the layer list)."
         if self._displayed() is None:
-            return "This view does not show a plane of the image; roll its axes back to click."
+            return "This view does not show a plane of the image; roll its axes back."
         steps = self._steps()
         others = [axis for axis in range(self._image.ndim) if axis not in self.axes]
         if any(not 0 <= steps[axis] < self.shape[axis] for axis in others):

@@ -1,0 +1,94 @@
+"""Small parts that panels are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, create_widget
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+
+class LayerCombo(QObject):
+    """napari's own combo of the layers of one kind.
+
+    Parameters
+    ----------
+    kind : type
+        Of layers.
+    tooltip : str
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, kind: type[Layer], tooltip: str) -> None:
+        super().__init__()
+        combo = create_widget(annotation=kind, options={"tooltip": tooltip})
+        assert isinstance(combo, ComboBox)
+        self._combo = combo
+        self.native: QComboBox = combo.native
+        let_shrink(self.native)
+        combo.changed.connect(self.chosen.emit)
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer, None where there is none."""
+        return self._combo.value
+
+    def set_layer(self, layer: Layer) -> None:
+        """Choose a layer; one that is not listed is left alone."""
+        if layer in self._combo.choices:
+            self._combo.value = layer
+
+    def reset_choices(self) -> None:
+        """List the viewer's layers anew; the chosen one stays chosen.
+
+        The combo goes by names: a renamed layer is gone to it, and the first of the list takes its place.
+        """
+        before = self.layer
+        with self._combo.changed.blocked():
+            self._combo.reset_choices()
+            if before is not None:
+                self.set_layer(before)
+        if self.layer is not before:
+            self.chosen.emit(self.layer)
+
+    def close(self) -> None:
+        """Let go of the layers."""
+        self._combo.changed.disconnect()
+        self._combo.choices = ()
+
+
+def make_button(text: str, tooltip: str) -> QPushButton:
+    """Return a button that leaves the keyboard to the image, whose keys do the same."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 12)
+    return button
+
+
+def wrapped(text: str = "") -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    return label
+
+
+def breakable(text: str, longest: int = 24) -> str:
+    """Let long words, paths and addresses say, be broken between lines, lest they widen the dock."""
+    return " ".join(
+        "\u200b".join(word[start : start + longest] for start in range(0, len(word), longest))
+        for word in text.split(" ")
+    )
+
+
+def let_shrink(box: QComboBox) -> None:
+    """Let long names be cut rather than widen the dock."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
