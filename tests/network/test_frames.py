@@ -145,3 +145,20 @@ def test_what_is_added_keeps_its_scale():
     frame((128, 128), "stretch").add_to_plane(plane, values.contiguous(), (0, 0))
     expected = F.interpolate(values[None, None], size=(128, 128), mode="bilinear", align_corners=False)[0, 0]
     assert torch.allclose(plane[1:-1, 1:-1], expected[1:-1, 1:-1], atol=1e-4)
+
+
+def test_a_plane_may_take_less_of_the_square():
+    whole = frame((100, 200))
+    half = Frame((100, 200), whole.spec, fill=0.5)
+    assert whole.content == (32, 64)
+    assert half.content == (16, 32)
+    assert half.scale == tuple(s / 2 for s in whole.scale)
+    point = torch.tensor([[49.5, 99.5]])
+    assert half.points(point).tolist() == [[15.5, 7.5]]
+    pixels = half.pixels(torch.ones(100, 200, 3))
+    assert pixels.shape == (1, 3, 64, 64)
+    assert not pixels[..., 16:, :].any()
+    assert not pixels[..., 32:].any()
+    assert half.places() == (0,)
+    logits = torch.arange(16.0 * 16).reshape(16, 16)
+    assert torch.equal(half.logits_to_plane(logits[None])[0, 99, 199], logits[3, 7])

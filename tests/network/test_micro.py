@@ -5,7 +5,7 @@ import torch
 
 from napari_sam2refiner.network.base import NEGATIVE, PADDING, POSITIVE, InputSpec, PromptBatch
 from napari_sam2refiner.network.frames import Frame
-from napari_sam2refiner.network.micro import SCALES, SIDE, MicroBase, at_scale, obeyed
+from napari_sam2refiner.network.micro import CUTS, SCALES, SIDE, MicroBase, at_scale, obeyed
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,11 @@ def test_the_level_with_the_best_score_is_chosen(micro):
         with torch.no_grad():
             alone = micro.decode_level(features.levels[level], image[:1], given)
         torch.testing.assert_close(alone.token[0], all_levels.token[n], atol=1e-5, rtol=1e-4)
-        assert alone.score_logits.sigmoid().item() == pytest.approx(all_levels.chosen_score[n].item(), abs=1e-5)
+        logits, score = alone.best()
+        assert score.sigmoid().item() == pytest.approx(all_levels.chosen_score[n].item(), abs=1e-5)
+        assert (score == alone.score_logits.amax(1)).all()
+        cut = CUTS[int(alone.score_logits.argmax())]
+        torch.testing.assert_close(logits, alone.logits - cut)
 
 
 def test_clicks_are_obeyed_and_nothing_far_from_them_changes():

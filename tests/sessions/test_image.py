@@ -41,8 +41,8 @@ def image() -> np.ndarray:
 
 @pytest.fixture
 def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a closer look at small objects."""
-    monkeypatch.setattr(MicroBase, "input", replace(MicroBase.input, looks_closer=False))
+    """Without a closer or a farther look."""
+    monkeypatch.setattr(MicroBase, "input", replace(MicroBase.input, looks_again=False))
 
 
 class Calls:
@@ -363,7 +363,8 @@ def test_small_objects_are_looked_at_again_closer(micro, nuclei, request):
     assert all(a.candidates[0].mask is a.mask and len(a.candidates) == 3 for a in closer)
 
 
-def test_a_closer_look_is_encoded_once_for_neighbours(micro, nuclei):
+def test_a_closer_look_is_encoded_once_for_neighbours(micro, nuclei, monkeypatch):
+    monkeypatch.setattr("napari_sam2refiner.sessions.image.SURE", 0.0)  # none from farther away
     with Calls(micro) as calls:
         session = ImageSession(micro).set_image(nuclei)
         first = session.predict(Prompts(points=[CENTRES[0]]))
@@ -383,21 +384,42 @@ def test_corrections_go_on_in_the_closer_look(micro, nuclei):
     prompts = Prompts(points=[CENTRES[0], (100, 107), CENTRES[3]], labels=[1, 0, 0])  # the last is far away
     corrected = session.predict(prompts, previous=start)
     assert not corrected.mask[100, 107]
-    assert iou(corrected.mask, disc(nuclei.shape, CENTRES[0])) > 0.6
+    truth = disc(nuclei.shape, CENTRES[0])
+    assert iou(corrected.mask, truth) > iou(start.mask, truth) + 0.05
 
 
-def test_large_objects_are_looked_at_once(micro):
-    image = 400 * disc((300, 300), (150, 150), 80) + np.random.default_rng(0).normal(100, 10, (300, 300))
+def test_a_sure_answer_for_a_large_object_is_looked_at_once(micro):
+    image = 400 * disc((300, 300), (150, 150), 40) + np.random.default_rng(0).normal(100, 10, (300, 300))
     with Calls(micro) as calls:
         answer = ImageSession(micro).set_image(image).predict(Prompts(points=[(150, 150)]))
-        assert answer.mask.sum() > 10_000
+        assert iou(answer.mask, disc((300, 300), (150, 150), 40)) > 0.9
         assert len(calls.sizes) == 3
+
+
+def test_an_object_that_fills_the_view_is_seen_from_farther_away(micro, request):
+    truth = disc((300, 300), (150, 150), 100)
+    image = 400 * truth + np.random.default_rng(0).normal(100, 10, (300, 300))
+    session = ImageSession(micro).set_image(image)
+    click = Prompts(points=[(150, 150)])
+    with Calls(micro) as calls:
+        answer = session.predict(click)
+        assert len(calls.sizes) == 6  # three levels of the plane, three from afar
+        assert iou(answer.mask, truth) > 0.9
+        assert len(answer.candidates) == 4
+        assert answer.candidates[0].mask is answer.mask
+        corner = Prompts(points=[(150, 150), (150, 54)], labels=[1, 0])
+        corrected = session.predict(corner, previous=answer)
+        assert len(calls.sizes) == 6
+    assert not corrected.mask[150, 54]
+    assert iou(corrected.mask, truth) > 0.8
+    request.getfixturevalue("one_look")
+    assert iou(session.predict(click).mask, truth) < 0.5
 
 
 def test_masks_of_another_base_go_through_micro(micro, nuclei):
     torch.manual_seed(0)
     first = SAM2Refiner(MicroBase(width=32, memory_width=16, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1))).eval()
-    first.base.input = replace(MicroBase.input, looks_closer=False)  # as other bases
+    first.base.input = replace(MicroBase.input, looks_again=False)  # as other bases
     asked = [Prompts(boxes=[(90, 90, 110, 110)]), Prompts(points=[CENTRES[0], CENTRES[1]], labels=[1, 0])]
     alone = ImageSession(first).set_image(nuclei).predict_many(asked)
     first.second = micro

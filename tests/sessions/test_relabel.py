@@ -24,7 +24,7 @@ def session() -> ImageSession:
 
 
 def eroded(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    return np.where(ndimage.distance_transform_edt(labels > 0) > 5, labels, 0).astype(labels.dtype)
+    return np.where(ndimage.distance_transform_edt(labels > 0) > 4, labels, 0).astype(labels.dtype)
 
 
 def test_outlines_get_better_and_ids_stay(session: ImageSession) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, Prediction
-from napari_sam2refiner.sessions.windows import SMALL, Window, window_for, with_closer_look
+from napari_sam2refiner.sessions.windows import LARGE, SMALL, Window, is_better_from_afar, window_for, with_closer_look
 
 SIDE = 512
 
@@ -86,3 +88,14 @@ def test_the_mean_of_both_looks_is_the_answer():
     assert both.candidates[0].mask is both.mask
     assert both.candidates[1:] == first.candidates[1:]
     assert first.logits[50, 50] == 3.0
+
+
+def test_only_what_is_large_and_better_is_taken_from_afar():
+    near = answer((1024, 512), 10, 10, 20, 20)
+    large = answer((1024, 512), 10, 10, 2 * LARGE[0], 30)
+    assert is_better_from_afar(near, replace(large, score=0.7), SIDE)
+    assert not is_better_from_afar(near, replace(large, score=0.61), SIDE)
+    for length in (2 * LARGE[0] - 1, 2 * LARGE[1] + 1):
+        other = answer((1024, 512), 10, 10, length, 30)
+        assert not is_better_from_afar(near, replace(other, score=0.9), SIDE)
+    assert not is_better_from_afar(near, replace(answer((1024, 512), 0, 0, 0, 0), score=0.9), SIDE)

@@ -7,7 +7,7 @@ from annotated import discs
 from skimage.morphology import dilation, erosion
 
 from napari_sam2refiner.metrics import iou
-from napari_sam2refiner.training.losses import mask_iou, mask_loss, outline_targets, rank_loss, score_loss
+from napari_sam2refiner.training.losses import choice_loss, mask_iou, mask_loss, outline_targets, score_loss
 
 
 def truth() -> torch.Tensor:
@@ -40,13 +40,15 @@ def test_score_loss_is_least_at_the_true_iou() -> None:
     assert right < score_loss(torch.logit(ious - 0.05), ious)
 
 
-def test_rank_loss_vanishes_for_the_right_order_and_costs_what_the_wrong_one_loses() -> None:
+def test_choice_loss_vanishes_for_the_right_choice_and_costs_what_the_wrong_one_loses() -> None:
     ious = torch.tensor([[0.9, 0.5, 0.1]])
-    assert rank_loss(torch.tensor([[60.0, 0.0, -60.0]]), ious).item() == pytest.approx(0.0, abs=1e-6)
-    assert rank_loss(torch.tensor([[0.0, 0.0, 0.0]]), torch.full((1, 3), 0.4)).item() == 0.0
-    little, much = torch.tensor([[0.5, 0.55]]), torch.tensor([[0.1, 0.9]])
-    wrong = torch.tensor([[2.0, 0.0]])
-    assert rank_loss(wrong, much) > 10 * rank_loss(wrong, little)
+    assert choice_loss(torch.tensor([[60.0, 0.0, -60.0]]), ious).item() == pytest.approx(0.0, abs=1e-6)
+    assert choice_loss(torch.tensor([[-60.0, 0.0, -60.0]]), ious).item() == pytest.approx(0.4, abs=1e-6)
+    assert choice_loss(torch.zeros(1, 3), torch.full((1, 3), 0.4)).item() == pytest.approx(0.0, abs=1e-6)
+    scores = torch.zeros(1, 3, requires_grad=True)
+    choice_loss(scores, ious).backward()
+    assert scores.grad is not None
+    assert scores.grad[0, 0] < 0 < scores.grad[0, 2]
 
 
 def test_mask_iou_is_the_iou_of_the_measures() -> None:

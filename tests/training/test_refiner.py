@@ -108,7 +108,7 @@ def test_one_scene_is_learned_by_heart_and_the_base_stays(
     optimizer = torch.optim.AdamW(groups(course.trained, refiner_config), lr=2e-3)
     asked = scene(course, view)
     losses = []
-    for _ in range(12):
+    for _ in range(18):
         torch.manual_seed(0)
         talk = Conversation(asked.batch, {"noisy_mask": 1.0}, np.random.default_rng(0))
         (turn,) = asked.converse(talk, 1, explore=0.0, graded={0})

@@ -8,7 +8,9 @@ import torch
 from annotated import discs
 
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
+from napari_sam2refiner.network.micro import CUTS
 from napari_sam2refiner.training.crops import Crop
+from napari_sam2refiner.training.losses import mask_iou
 from napari_sam2refiner.training.rounds import Batch, Conversation, collate, converse
 
 if TYPE_CHECKING:
@@ -117,7 +119,8 @@ def test_a_conversation(network: MicroBase, batch: Batch, kind: str) -> None:
     rounds = list(converse(network, levels, batch, conversation, 3, explore=0.5, anywhere=True))
     assert len(rounds) == 3
     for turn in rounds:
-        assert turn.score_logits.shape == turn.ious.shape == (3, 3)
+        assert turn.score_logits.shape == turn.ious.shape == (3, 3, len(CUTS))
+        assert (turn.ious.diff(dim=2) != 0).any()
         assert [a.logits.shape[-1] for a in turn.answers] == [32, 16, 8]
         assert ((turn.ious >= 0) & (turn.ious <= 1)).all()
         assert turn.score_logits.requires_grad
@@ -129,4 +132,9 @@ def test_a_conversation(network: MicroBase, batch: Batch, kind: str) -> None:
 def test_the_best_by_score_is_shown_without_exploring(network: MicroBase, batch: Batch) -> None:
     levels = network.encode(batch.pixels).levels
     (turn,) = converse(network, levels, batch, talk(batch, "click"), 1, explore=0.0, anywhere=False)
-    assert torch.equal(turn.shown, turn.score_logits.argmax(1))
+    assert torch.equal(turn.shown, turn.score_logits.amax(2).argmax(1))
+    seen = torch.from_numpy(batch.seen)
+    for n, level in enumerate(turn.shown.tolist()):
+        logits, _ = turn.answers[level].best()
+        at_user = torch.nn.functional.interpolate(logits[n, None, None], size=seen.shape[1:], mode="bilinear")[:, 0]
+        assert turn.chosen_iou()[n] == mask_iou(at_user, seen[n, None])

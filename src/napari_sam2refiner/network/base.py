@@ -33,15 +33,15 @@ class InputSpec:
         Whether a plane is stretched to the square (SAM 2) or keeps its aspect and is padded below and right.
     mean, std : (float, float, float)
         Of the channels, subtracted and divided, for pixels in [0, 1].
-    looks_closer : bool
-        Whether small objects are worth, and encoding is cheap enough for, a second look at a part of the plane.
+    looks_again : bool
+        Whether small and large objects are worth, and encoding is cheap enough for, a second look, closer or farther.
     """
 
     side: int
     fit: Literal["stretch", "letterbox"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    looks_closer: bool = False
+    looks_again: bool = False
 
 
 class PromptBatch(NamedTuple):

@@ -34,10 +34,13 @@ class Frame:
         Y and X.
     spec : InputSpec
         What the network expects.
+    fill : float
+        Share of the square's side that the plane's longer side takes; only where planes are letterboxed.
     """
 
     shape: tuple[int, int]
     spec: InputSpec
+    fill: float = 1.0
 
     @property
     def content(self) -> tuple[int, int]:
@@ -49,7 +52,7 @@ class Frame:
         if self.spec.fit == "stretch":
             return side, side
         longer = max(self.shape)
-        rows, columns = (STRIDE * max(1, round(n / longer * side / STRIDE)) for n in self.shape)
+        rows, columns = (STRIDE * max(1, round(n / longer * self.fill * side / STRIDE)) for n in self.shape)
         return rows, columns
 
     @property

@@ -1,11 +1,12 @@
 """`micro`: a small SAM 2 for microscopy, with an instance embedding and an image pyramid.
 
-Letters as in `base`; L pyramid levels, of the plane at S, S/2 and S/4. Objects of 8 pixels and objects that fill the
-view do not look alike to a small network, so each level answers a click and the predicted IoU chooses among them.
+Letters as in `base`; C cuts; L pyramid levels, of the plane at S, S/2 and S/4. Objects of 8 pixels and objects that
+fill the view do not look alike to a small network, so each level answers a click and the predicted IoU chooses.
 
 Against SAM 2: a convolutional trunk; top-down features on every level of the neck; positions are encoded in pixels
 of the level (one pixel means the same phase on each level); the instance embedding's first guess is the decoder's mask
-prompt, and the decoder's masks are a residual on it, zero at first; the score also sees how the mask lies in the image.
+prompt, and the decoder's masks are a residual on it, zero at first; the score also sees how the mask lies in the image,
+and is given for several cuts of the logits, of which the best makes the mask.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from napari_sam2refiner.network.instance_embedding import InstanceEmbedding, Ins
 
 SIDE = 512
 SCALES = (1, 2, 4)
+CUTS = (2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0, -3.0)  # logits that may become a mask's outline
 OBEYED = 2.0  # logit that a click gets where the network does not follow it
 SPOT_SAMPLED = 1.15  # a spot between four pixels is a little lower when it is sampled; this makes up for it
 
@@ -71,10 +73,11 @@ class LevelAnswer(NamedTuple):
     Attributes
     ----------
     logits : (N, h, w)
+        Before they are cut.
     guess, fused : (N, h, w)
         Logits of the instance embedding alone, and with the prompt maps.
-    score_logits : (N,)
-        Predicted IoU before the sigmoid.
+    score_logits : (N, C)
+        Predicted IoU, before the sigmoid, of the mask that each cut makes.
     token : (N, D)
     mask_features : (N, D/8, h, w)
     object_logits : (N,)
@@ -87,6 +90,11 @@ class LevelAnswer(NamedTuple):
     token: Tensor
     mask_features: Tensor
     object_logits: Tensor
+
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Logits (N, h, w) that are zero where the best cut is, and that cut's score (N,) before the sigmoid."""
+        score, index = self.score_logits.max(1)
+        return self.logits - self.logits.new_tensor(CUTS)[index, None, None], score
 
 
 class ResidualBlock(nn.Module):
@@ -138,7 +146,7 @@ class ConvTrunk(nn.Module):
 
 
 class MaskQuality(nn.Module):
-    """Estimates a mask's IoU from how it lies in the image: a correction to the decoder's own score.
+    """Estimates a mask's IoU, cut here or there, from how it lies in the image: corrections to the decoder's score.
 
     Sees the mean features under the mask, how sure it is, whether its outline lies on likely boundaries, whether it
     obeys the points, and how large it is; gradients stop at all of these.
@@ -148,14 +156,14 @@ class MaskQuality(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        last = nn.Linear(96, 1)
+        last = nn.Linear(96, len(CUTS))
         start_at_zero(last)
         self.layers = nn.Sequential(
             nn.Linear(channels + self.statistics, 96), nn.GELU(), nn.Linear(96, 96), nn.GELU(), last
         )
 
     def forward(self, maps: InstanceMaps, image: Tensor, logits: Tensor, prompts: PromptBatch) -> Tensor:
-        """Return (N,) corrections to the score's logit for masks (N, h, w)."""
+        """Return corrections (N, C) to the score's logit for masks (N, h, w), one for each cut."""
         logits = logits.detach().float()
         inside = logits.sigmoid()
         edge = 4.0 * inside * (1.0 - inside)
@@ -181,8 +189,8 @@ class MaskQuality(nn.Module):
             ],
             1,
         )
-        correction: Tensor = self.layers(torch.cat([pooled, statistics], 1))
-        return correction[:, 0]
+        corrections: Tensor = self.layers(torch.cat([pooled, statistics], 1))
+        return corrections
 
 
 def obeyed(logits: Tensor, prompts: PromptBatch) -> Tensor:
@@ -216,7 +224,7 @@ def _obedience(logits: Tensor, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
 class MicroBase(PromptableBase):
     """The base `micro`: `SAM2Base` with a small trunk, an instance embedding and a pyramid."""
 
-    input = InputSpec(SIDE, "letterbox", (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), looks_closer=True)
+    input = InputSpec(SIDE, "letterbox", (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), looks_again=True)
 
     def __init__(self, width: int = 128, memory_width: int = 32, **trunk: Any) -> None:
         neck = ConvTrunk(**trunk)
@@ -321,21 +329,22 @@ class MicroBase(PromptableBase):
             high_res_features=[f.index_select(0, image) for f in (level.features.stride4, level.features.stride8)],
         )
         logits = fused + residual[:, 0]
-        score = score[:, 0] + self.mask_quality(level.instances, image, logits, prompts)
+        score = score + self.mask_quality(level.instances, image, logits, prompts)
         return LevelAnswer(logits, guess, fused, score, tokens[:, 0], mask_features, object_logits[:, 0])
 
     def decode(  # type: ignore[override]  # as `encode`
         self, features: Pyramid, image: Tensor, prompts: PromptBatch, *, multimask: bool
     ) -> Decoded:
-        """Answer prompts on every level; the best by score is chosen, all are candidates if `multimask`."""
+        """Answer prompts on every level, cut where it is best; the best of all is chosen, with `multimask` all stay."""
         size = features.stride4.shape[-2:]
         answers = [
             self.decode_level(level, image, at_scale(prompts, scale))
             for level, scale in zip(features.levels, SCALES, strict=True)
         ]
-        scores = torch.stack([a.score_logits for a in answers], 1).sigmoid()
+        masks, levels = zip(*(a.best() for a in answers), strict=True)
+        scores = torch.stack(levels, 1).sigmoid()
         chosen = scores.argmax(1)
-        logits = torch.stack([_to_size(a.logits[:, None], size)[:, 0] for a in answers], 1)
+        logits = torch.stack([_to_size(m[:, None], size)[:, 0] for m in masks], 1)
         token = pick(torch.stack([a.token for a in answers], 1), chosen)
         object_logits = pick(torch.stack([a.object_logits for a in answers], 1), chosen)
         mask_features = torch.empty(len(image), *features.stride4.shape[1:], device=logits.device, dtype=logits.dtype)

@@ -90,6 +90,17 @@ def within(answer: Prediction | None, window: Window, frame: Frame) -> Predictio
     return Prediction(answer.mask[window.slices], logits, answer.score, memo=memo)
 
 
+def from_afar(look: Prediction, answer: Prediction, frame: Frame) -> Prediction:
+    """Return a look at the plane from farther away as the answer; candidates are its best, then the answer's.
+
+    What the next prompts build on is converted to the plane's frame.
+    """
+    logits = frame.logits_from_plane(torch.tensor(look.logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+    memo = Memo(logits, look.memo.mask)
+    best = Candidate(look.mask, look.logits, look.score, memo)
+    return Prediction(best.mask, best.logits, best.score, (best, *answer.candidates), memo)
+
+
 def group(requests: Sequence[Request]) -> list[list[tuple[int, Request]]]:
     """Sort requests by their number of tokens and of candidates: padding would change SAM 2's answer."""
     groups: dict[tuple[int, bool], list[tuple[int, Request]]] = {}

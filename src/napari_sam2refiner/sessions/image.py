@@ -25,13 +25,14 @@ from napari_sam2refiner.sessions.conversion import (
     Places,
     Request,
     collate,
+    from_afar,
     group,
     make_prediction,
     make_request,
     touched_quadrants,
     within,
 )
-from napari_sam2refiner.sessions.windows import Window, window_for, with_closer_look
+from napari_sam2refiner.sessions.windows import SURE, Window, is_better_from_afar, window_for, with_closer_look
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 BATCH = 32  # objects decoded at once, at most
 LOCAL_DETAIL = ("off", "prompted", "on")
+FARTHER = 0.5  # share of the square that the plane takes, seen from farther away
 COMBINATIONS = 4  # of quadrants that are kept, at most
 
 T = TypeVar("T")
@@ -79,6 +81,7 @@ class ImageSession:
         self._second = None if model.second is None else ImageSession(model.second, windows=windows)
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
+        self._farther: _View | None = None
         self._batch = BATCH
 
     @property
@@ -120,6 +123,7 @@ class ImageSession:
         shape = (int(rgb.shape[0]), int(rgb.shape[1]))
         self._plane = _View(Frame(shape, self._model.base.input), torch.from_numpy(rgb))
         self._windows.clear()
+        self._farther = None
         if self._second is not None:
             self._second.set_image(array, limits=limits)
         return self
@@ -128,6 +132,7 @@ class ImageSession:
         """Forget the image and all that is known of it."""
         self._plane = None
         self._windows.clear()
+        self._farther = None
         if self._second is not None:
             self._second.reset()
 
@@ -197,7 +202,8 @@ class ImageSession:
         _check(prompts, before, plane.frame.shape, local_detail)
         refined = refine and self._second is None and not self._model.is_untrained
         answers = self._ask(plane, prompts, before, local_detail if refined else None)
-        if self._model.base.input.looks_closer:
+        if self._model.base.input.looks_again:
+            self._look_farther(plane, prompts, before, answers, local_detail if refined else None)
             # A window is a closer look already; its own quadrants would be one more.
             self._look_closer(plane, prompts, before, answers, "off" if refined else None)
         if self._second is not None and refine:
@@ -215,6 +221,28 @@ class ImageSession:
             msg = "there is no image; call set_image(...) first."
             raise InvalidImageError(msg)
         return self._plane
+
+    def _look_farther(
+        self,
+        plane: _View,
+        prompts: Sequence[Prompts],
+        previous: Sequence[Prediction | None],
+        answers: list[Prediction],
+        local_detail: LocalDetail | None,
+    ) -> None:
+        """Ask again, with the plane at half its size, where an answer may be a part of something large; in place."""
+        side = plane.frame.spec.side
+        doubted = [i for i, answer in enumerate(answers) if answer.score < SURE]
+        if not doubted:
+            return
+        if self._farther is None:
+            self._farther = _View(Frame(plane.frame.shape, plane.frame.spec, FARTHER), plane.image)
+        everything = Window(0, 0, *plane.frame.shape)
+        before = [within(previous[i], everything, self._farther.frame) for i in doubted]
+        looks = self._ask(self._farther, [prompts[i] for i in doubted], before, local_detail)
+        for i, look in zip(doubted, looks, strict=True):
+            if is_better_from_afar(answers[i], look, side):
+                answers[i] = from_afar(look, answers[i], plane.frame)
 
     def _look_closer(
         self,

@@ -1,4 +1,4 @@
-"""Windows: where on a plane to look again, closer, at an object that is small in the network's square.
+"""Where on a plane to look again: closer at an object that is small in the network's square, farther at a large one.
 
 Letters: Y, X rows and columns of the plane; S side of the square.
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SMALL = 48  # pixels of the square; what is larger gains nothing by a closer look
 WANTED = 64  # pixels of the square that a small object gets at least, if the plane can be magnified so far
 LEAST_SIDE = 64  # plane pixels; smaller windows show blur
+SURE = 0.85  # predicted IoU of an answer that needs no look from farther away
+LARGE = (250, 384)  # pixels of the square; what is smaller is not seen better from there, what is larger is the ground
+BETTER = 0.02  # predicted IoU that such a look must win
 
 
 class Window(NamedTuple):
@@ -66,6 +69,23 @@ def window_for(prompts: Prompts, answer: Prediction, side: int) -> Window | None
     middle = (first + last) / 2
     (top, height), (left, width) = (_span(m, n, math.ceil(longer / times)) for m, n in zip(middle, shape, strict=True))
     return Window(top, left, height, width)
+
+
+def is_better_from_afar(answer: Prediction, farther: Prediction, side: int) -> bool:
+    """Return whether a look from farther away shows a large object, and better than the answer of the plane.
+
+    Parameters
+    ----------
+    answer, farther : Prediction
+        Both in plane pixels.
+    side : int
+        S.
+    """
+    box = bounding_window(farther.mask)
+    if box is None or farther.score < answer.score + BETTER:
+        return False
+    longer: int = max(s.stop - s.start for s in box)
+    return bool(LARGE[0] <= longer * side / max(farther.mask.shape) <= LARGE[1])
 
 
 def _extent(prompts: Prompts, mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

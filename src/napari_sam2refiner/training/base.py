@@ -19,7 +19,7 @@ from napari_sam2refiner.network.micro import SCALES, Level, MicroBase
 from napari_sam2refiner.training.config import BaseTrainingConfig
 from napari_sam2refiner.training.crops import Crop, CropDataset
 from napari_sam2refiner.training.loop import Course, Moment
-from napari_sam2refiner.training.losses import mask_loss, outline_targets, rank_loss, score_loss
+from napari_sam2refiner.training.losses import choice_loss, mask_loss, outline_targets, score_loss
 from napari_sam2refiner.training.readers import held_out_fields, training_fields
 from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse
 from napari_sam2refiner.weights.format import write_weights
@@ -99,9 +99,9 @@ class BaseCourse(Course[BaseTrainingConfig]):
         for turn in history:
             loss = loss + round_loss(turn, targets, trust, config) / rounds
         first, last = history[0], history[-1]
-        shown = [t.ious.gather(1, t.score_logits.argmax(1, keepdim=True)).mean().item() for t in (first, last)]
+        shown = [turn.chosen_iou().mean().item() for turn in (first, last)]
         error = (first.score_logits.sigmoid() - first.ious).abs().mean().item()
-        best = first.ious.amax(1).mean().item()
+        best = first.ious.amax((1, 2)).mean().item()
         figures = {"loss": loss.item(), "iou_1": shown[0], "iou_last": shown[1], "iou_best": best, "score_error": error}
         return loss, figures
 
@@ -120,7 +120,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
             turns = list(converse(self.network, levels, batch, talk, 3, explore=0.0, anywhere=False))
             for clicks in (1, 3):
                 turn = turns[clicks - 1]
-                figures[f"{name}_{clicks}"] = turn.ious.gather(1, turn.shown[:, None]).mean().item()
+                figures[f"{name}_{clicks}"] = turn.chosen_iou().mean().item()
         for clicks in (1, 3):
             figures[f"mean_{clicks}"] = float(
                 np.mean([figures[f"{name}_{clicks}"] for name in self.held_out.mixture.sets])
@@ -169,7 +169,8 @@ def outline_loss(levels: Sequence[Level], batch: Batch) -> Tensor:
 def round_loss(turn: Round, targets: list[Tensor], trust: Tensor, config: BaseTrainingConfig) -> Tensor:
     """Loss of one round on all levels."""
     scores = turn.score_logits.float()
-    total = config.score_weight * score_loss(scores, turn.ious) + config.rank_weight * rank_loss(scores, turn.ious)
+    total = config.score_weight * score_loss(scores, turn.ious)
+    total = total + config.choice_weight * choice_loss(scores.flatten(1), turn.ious.flatten(1))
     for index, (answer, target) in enumerate(zip(turn.answers, targets, strict=True)):
         parts = ((answer.logits, 1.0), (answer.fused, config.fused_weight), (answer.guess, config.guess_weight))
         per_object = sum(weight * mask_loss(logits.float(), target) for logits, weight in parts)

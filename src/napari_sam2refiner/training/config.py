@@ -105,8 +105,8 @@ class BaseTrainingConfig(TrainingConfig):
     """Weight of the masks after the prompt maps, before the decoder."""
     score_weight: float = Field(0.5, ge=0)
     """Weight of the predicted IoU."""
-    rank_weight: float = Field(1.0, ge=0)
-    """Weight of the order of the scores of one object on several levels."""
+    choice_weight: float = Field(1.0, ge=0)
+    """Weight of the IoU that is lost by choosing a level and a cut by their scores."""
     outline_weight: float = Field(0.5, ge=0)
     """Weight of foreground and boundary."""
 

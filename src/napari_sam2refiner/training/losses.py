@@ -1,6 +1,6 @@
 """Losses of masks and of their scores; pure functions.
 
-Letters: N objects, L levels of the pyramid, h x w pixels.
+Letters: N objects, h x w pixels.
 """
 
 from __future__ import annotations
@@ -76,18 +76,17 @@ def sample(maps: Tensor, points: Tensor) -> Tensor:
 
 
 def score_loss(score_logits: Tensor, ious: Tensor) -> Tensor:
-    """Cross-entropy of predicted against true IoU; (N, L) to a scalar."""
+    """Cross-entropy of predicted against true IoU; any shape to a scalar."""
     return F.binary_cross_entropy_with_logits(score_logits, ious)
 
 
-def rank_loss(score_logits: Tensor, ious: Tensor) -> Tensor:
-    """How far scores of the same object on several levels are from their true order; (N, L) to a scalar.
+def choice_loss(score_logits: Tensor, ious: Tensor, sharpness: float = 6.0) -> Tensor:
+    """IoU that is lost when one of an object's K masks is drawn with odds by its score; (N, K) to a scalar.
 
-    Pairs count by how much their IoUs differ, so that a wrong choice costs what it loses.
+    In expectation, so that it has a gradient. What differs little costs little.
     """
-    gain = ious[:, :, None] - ious[:, None, :]  # (N, L, L)
-    lead = score_logits[:, :, None] - score_logits[:, None, :]
-    return (gain.clamp(min=0.0) * F.softplus(-lead)).sum((1, 2)).mean()
+    odds = (sharpness * score_logits).softmax(1)
+    return (ious.amax(1) - (odds * ious).sum(1)).mean()
 
 
 def mask_iou(logits: Tensor, truth: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Rounds of prompts on a batch of crops, as a user would give them: the heart of training and validation of a base.
 
-Letters: B crops of side S, N objects, L levels of the pyramid, T = S / 2 (the resolution the user sees the masks at).
+Letters: B crops of side S, N objects, L levels of the pyramid, C cuts of the logits, T = S / 2 (the
+resolution the user sees the masks at).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch, pick
 from napari_sam2refiner.network.frames import MASK_LOGIT
-from napari_sam2refiner.network.micro import SCALES, Level, LevelAnswer, MicroBase, at_scale
+from napari_sam2refiner.network.micro import CUTS, SCALES, Level, LevelAnswer, MicroBase, at_scale
 from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, noisy_mask, random_points, tight_box
 from napari_sam2refiner.training.losses import mask_iou
 
@@ -58,8 +59,8 @@ class Round(NamedTuple):
     ----------
     answers : tuple of LevelAnswer
         One for each level.
-    score_logits, ious : (N, L)
-        Predicted (before the sigmoid) and true IoU of each level's mask.
+    score_logits, ious : (N, L, C)
+        Predicted (before the sigmoid) and true IoU of each level's mask at each cut.
     shown : (N,) int64
         The level whose mask the user saw.
     """
@@ -68,6 +69,10 @@ class Round(NamedTuple):
     score_logits: Tensor
     ious: Tensor
     shown: Tensor
+
+    def chosen_iou(self) -> Tensor:
+        """IoU (N,) of the mask with the best score."""
+        return self.ious.flatten(1).gather(1, self.score_logits.flatten(1).argmax(1, keepdim=True))[:, 0]
 
 
 def collate(crops: list[Crop], network: MicroBase, objects: int, device: torch.device) -> Batch:
@@ -192,6 +197,7 @@ def converse(
     """
     rng = talk.rng
     seen = torch.from_numpy(batch.seen).to(batch.pixels.device)
+    finest = levels[0].features.stride4.shape[-1]
     origins = []
     for level in levels:
         room = network.image_size // network.backbone_stride - level.features.embedding.shape[-1]
@@ -205,16 +211,22 @@ def converse(
         )
         with torch.no_grad():
             at_user = [_resize(a.logits, seen.shape[-1]) for a in answers]
-            ious = torch.stack([mask_iou(logits, seen) for logits in at_user], 1)
-            scores = torch.stack([a.score_logits for a in answers], 1)
+            ious = torch.stack(
+                [torch.stack([mask_iou(logits - cut, seen) for cut in CUTS], 1) for logits in at_user], 1
+            )
+            masks, scores = (torch.stack(parts, 1) for parts in zip(*(_best(a, finest) for a in answers), strict=True))
             random = torch.from_numpy(rng.integers(0, len(SCALES), len(seen))).to(scores.device)
             wander = torch.from_numpy(rng.random(len(seen)) < explore).to(scores.device)
             shown = torch.where(wander, random, scores.argmax(1))
         yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown)
         if number + 1 < rounds:
-            with torch.no_grad():
-                finest = answers[0].logits.shape[-1]
-                talk.correct(pick(torch.stack([_resize(a.logits.detach(), finest) for a in answers], 1), shown))
+            talk.correct(pick(masks, shown))
+
+
+def _best(answer: LevelAnswer, side: int) -> tuple[Tensor, Tensor]:
+    """Logits (N, side, side) and score (N,) of a level's best cut."""
+    logits, score = answer.best()
+    return _resize(logits, side), score
 
 
 def _resize(logits: Tensor, side: int) -> Tensor:
