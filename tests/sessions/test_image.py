@@ -402,8 +402,10 @@ def test_an_object_that_fills_the_view_is_seen_from_farther_away(micro, request)
     session = ImageSession(micro).set_image(image)
     click = Prompts(points=[(150, 150)])
     with Calls(micro) as calls:
-        answer = session.predict(click)
+        session.encode()
         assert len(calls.sizes) == 6  # three levels of the plane, three from afar
+        answer = session.predict(click)
+        assert len(calls.sizes) == 6
         assert iou(answer.mask, truth) > 0.9
         assert len(answer.candidates) == 4
         assert answer.candidates[0].mask is answer.mask

@@ -138,7 +138,10 @@ class ImageSession:
 
     def encode(self) -> None:
         """Encode the image now instead of at the first prediction."""
-        self._encoded(self._known_plane())
+        plane = self._known_plane()
+        self._encoded(plane)
+        if self._model.base.input.looks_again:
+            self._encoded(self._from_afar(plane))
 
     def predict(
         self,
@@ -235,14 +238,18 @@ class ImageSession:
         doubted = [i for i, answer in enumerate(answers) if answer.score < SURE]
         if not doubted:
             return
-        if self._farther is None:
-            self._farther = _View(Frame(plane.frame.shape, plane.frame.spec, FARTHER), plane.image)
-        everything = Window(0, 0, *plane.frame.shape)
-        before = [within(previous[i], everything, self._farther.frame) for i in doubted]
-        looks = self._ask(self._farther, [prompts[i] for i in doubted], before, local_detail)
+        view, everything = self._from_afar(plane), Window(0, 0, *plane.frame.shape)
+        before = [within(previous[i], everything, view.frame) for i in doubted]
+        looks = self._ask(view, [prompts[i] for i in doubted], before, local_detail)
         for i, look in zip(doubted, looks, strict=True):
             if is_better_from_afar(answers[i], look, side):
                 answers[i] = from_afar(look, answers[i], plane.frame)
+
+    def _from_afar(self, plane: _View) -> _View:
+        """Return the view in which the plane takes a part of the square."""
+        if self._farther is None:
+            self._farther = _View(Frame(plane.frame.shape, plane.frame.spec, FARTHER), plane.image)
+        return self._farther
 
     def _look_closer(
         self,
