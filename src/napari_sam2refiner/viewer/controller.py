@@ -412,11 +412,13 @@ class Controller:
         assert self._work is not None
         work = self._work
         work.drafts.update(after)
+        _clear_previews(work.canvas, after)
         work.history.add(Act(what, partial(self._revisit, work, before), partial(self._revisit, work, after)))
 
     def _restore(self, work: _Work, drafts: Drafts) -> None:
         """Put drafts back."""
         work.drafts.update(drafts)
+        _clear_previews(work.canvas, drafts)
         for plane, draft in drafts.items():
             work.canvas.write_marks(plane, draft.marks)
 
@@ -522,6 +524,13 @@ class Controller:
             (canvas.image_removed, partial(self._on_image_removed, work)),
             (canvas.layer_lost, self._on_layer_lost),
         ]
+
+
+def _clear_previews(canvas: Canvas, drafts: Drafts) -> None:
+    """Take away previews of planes that are not shown and have no marks any more; across them they can be seen."""
+    for plane, draft in drafts.items():
+        if plane != canvas.plane and not draft.marks.count:
+            canvas.show_preview(plane, None)
 
 
 def _refuse(canvas: Canvas, before: Drafts, after: Drafts) -> str:
