@@ -14,7 +14,7 @@ from viewer_user import User
 from napari_sam2refiner import samples
 
 FILE = Path(__file__).parents[1] / "docs" / "images" / "first-mask.png"
-LUMEN = [(150, 352), (80, 318)]  # a click, and one for what that left out
+OTHER_GLAND = [(150, 352), (80, 318)]  # a click, and one for what that left out
 GLAND = (300, 250, 505, 385)  # a box around it: y0, x0, y1, x1
 NUCLEI = [(251, 297), (267, 173), (292, 356), (425, 218), (423, 174), (207, 200)]  # the last, a gland, is not kept
 CENTER, ZOOM = (0, 325, 300), 2.1  # of the picture
@@ -32,7 +32,7 @@ def main() -> None:
     if arguments.model:
         dock.controller.choose_file(arguments.model)
         user.wait()
-    for place in LUMEN:
+    for place in OTHER_GLAND:
         user.click(*place)
         user.wait()
     keep(user)

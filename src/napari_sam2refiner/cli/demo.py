@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NUCLEI = ((251, 297), (267, 173), (425, 218))  # a click on each
 GLAND = (300, 250, 505, 385)  # a box around it
-LUMEN = ((150, 352), (80, 318))  # a click, and one more where that left something out
+OTHER_GLAND = (180, 420), (125, 475)  # a click, and one on what that took too much
 
 
 def demo(
@@ -45,10 +45,10 @@ def demo(
     loaded = time.perf_counter()
     session.encode()
     encoded = time.perf_counter()
-    prompts = [Prompts([point]) for point in NUCLEI] + [Prompts(boxes=[GLAND]), Prompts(LUMEN[:1])]
+    prompts = [Prompts([point]) for point in NUCLEI] + [Prompts(boxes=[GLAND]), Prompts(OTHER_GLAND[:1])]
     predictions: list[Prediction] = session.predict_many(prompts)
     answered = time.perf_counter()
-    prompts[-1] = Prompts(LUMEN)
+    prompts[-1] = Prompts(OTHER_GLAND, labels=[1, 0])
     predictions[-1] = session.predict(prompts[-1], previous=predictions[-1])
     corrected = time.perf_counter()
     objects = [PromptedObject(number, prompt) for number, prompt in enumerate(prompts, 1)]
@@ -57,7 +57,7 @@ def demo(
     save(labels, paths[0], pixels, objects, paths[1])
     out.print(
         f"Colon tissue with stained nuclei, {pixels.shape[0]} x {pixels.shape[1]} pixels, segmented by {model}: "
-        f"{len(NUCLEI)} nuclei by a click each, a gland by a box, its lumen by a click and a correction.",
+        f"{len(NUCLEI)} nuclei by a click each, a gland by a box, another by a click and a correction.",
         highlight=False,
     )
     print_objects(objects, predictions)
