@@ -27,7 +27,10 @@ def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> npt.NDArr
 
 
 class FakeSession:
-    """Positive points paint discs, negative ones erase smaller discs, boxes and masks are taken as they are."""
+    """Positive points paint discs, negative ones erase smaller discs, boxes and masks are taken as they are.
+
+    What is refined is surer by 0.05.
+    """
 
     def __init__(self, log: list[Any] | None = None) -> None:
         self.log = [] if log is None else log
@@ -54,7 +57,8 @@ class FakeSession:
         prompts.check(self.shape)
         self.log.append(("predict", prompts, previous))
         radii = RADII if prompts.is_single_click else (RADII[1],)
-        candidates = tuple(self._candidate(prompts, radius, 0.9 - 0.1 * n) for n, radius in enumerate(radii))
+        sure = 0.9 if refine else 0.85
+        candidates = tuple(self._candidate(prompts, radius, sure - 0.1 * n) for n, radius in enumerate(radii))
         best = candidates[0]
         return Prediction(best.mask, best.logits, best.score, candidates, best.memo)
 
@@ -246,9 +250,9 @@ class FakeLabelledImage:
         self.written: list[npt.NDArray[Any]] = []
         self.shown: list[tuple[PlaneIndex, int]] = []
 
-    def request(self, plane: PlaneIndex, most_change: float) -> RelabelRequest:
+    def request(self, plane: PlaneIndex, most_change: float, *, refine: bool) -> RelabelRequest:
         labels = FakeSource(self.labels)
-        return RelabelRequest(FakeSource(self.image), plane, labels, plane, most_change, self.labels.copy)
+        return RelabelRequest(FakeSource(self.image), plane, labels, plane, most_change, refine, self.labels.copy)
 
     def write(self, plane: PlaneIndex, relabelled: Relabelled) -> str:
         if self.is_too_large:

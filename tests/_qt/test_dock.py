@@ -15,7 +15,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2refiner._qt.dock import KEYS
+from napari_sam2refiner._qt.models import list_models
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, perform
+from napari_sam2refiner.viewer.state import ModelChoice
 
 SHAPE = (60, 80)
 
@@ -214,6 +216,28 @@ def test_rgb_multiscale_and_dask(bench: Any) -> None:
         assert user.log[-2] == ("image", shape)
         assert set(asked) == ({int(user.viewer.dims.point[0])} if name == "lazy" else set())
         assert user.viewer.layers["preview"].data.shape[-2:] == shape
+
+
+def test_refining_with_micro_is_offered_for_other_models_and_changes_what_is_shown(bench: Any) -> None:
+    models = (ModelChoice("plain", 1, True, borrows=True), ModelChoice("micro", 1, True))
+    b = bench(np.zeros(SHAPE), models=models)
+    box = b.dock.source._borrowing
+    assert box.isVisible()
+    assert not box.isChecked()
+    b.click(30, 40)
+    assert b.dock.state.score == pytest.approx(0.85)
+    box.click()
+    b.wait(b.is_idle)
+    assert b.dock.state.score == pytest.approx(0.9)
+    b.dock.controller.choose_model("micro")
+    b.wait(b.is_idle)
+    assert not box.isVisible()
+
+
+def test_only_models_without_a_refiner_of_their_own_may_borrow() -> None:
+    borrows = {model.name: model.borrows for model in list_models()}
+    assert not borrows.pop("micro")
+    assert all(borrows.values())
 
 
 def test_error_becomes_a_notification_and_nothing_changes(bench: Any) -> None:

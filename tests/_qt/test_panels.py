@@ -73,3 +73,17 @@ def test_a_long_path_does_not_widen_the_dock(qtbot: Any) -> None:
     panel.set_snapshot(resolve(DockState(image="cells", news=f"/home/{'someone' * 30}/weights.pt is truncated.")))
     assert panel.minimumSizeHint().width() <= 320 - 30
     assert panel.status.text().replace("\u200b", "").endswith("/weights.pt is truncated.")
+
+
+def test_refining_with_micro_is_offered_where_it_is_a_question(qtbot: Any) -> None:
+    panel = SourcePanel()
+    qtbot.addWidget(panel)
+    box = panel._borrowing
+    panel.set_borrowing(None)
+    assert box.isHidden()
+    panel.set_borrowing(False)
+    assert not box.isHidden()
+    assert not box.isChecked()
+    with qtbot.waitSignal(panel.borrowing_chosen) as chosen:
+        box.click()
+    assert chosen.args == [True]

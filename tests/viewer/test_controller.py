@@ -15,7 +15,7 @@ from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, resolve
 
 SHAPE = (60, 80)
-MODELS = (ModelChoice("micro", 1, True), ModelChoice("tiny", 1, False))
+MODELS = (ModelChoice("micro", 1, True), ModelChoice("tiny", 1, False, "plain", borrows=True))
 
 
 class Desk:
@@ -567,3 +567,24 @@ def test_close_is_idempotent_and_lets_go(desk: Desk) -> None:
     assert len(desk.canvas.marks_changed) == 0
     desk.controller.choose_image(desk.canvas)
     assert not desk.canvas.attached
+
+
+def test_masks_of_a_model_without_a_refiner_are_refined_where_that_is_wanted(desk: Desk) -> None:
+    desk.controller.choose_model("tiny")
+    desk.canvas.click(30, 40)
+    assert desk.state.score == pytest.approx(0.85)
+    desk.controller.set_borrowing(True)
+    assert desk.state.score == pytest.approx(0.9), "what is shown is asked for again"
+    assert desk.state.model_note == "", "it is not plain any more"
+    desk.controller.set_borrowing(False)
+    assert desk.state.score == pytest.approx(0.85)
+    assert desk.state.model_note == "plain"
+
+
+def test_a_model_with_its_own_refiner_always_refines(desk: Desk) -> None:
+    desk.canvas.click(30, 40)
+    assert desk.state.score == pytest.approx(0.9)
+    asked = len(desk.predictions)
+    desk.controller.set_borrowing(True)
+    assert not desk.state.can_borrow
+    assert len(desk.predictions) == asked, "nothing changes"

@@ -29,7 +29,7 @@ def make(shape: tuple[int, ...] = SHAPE, image_shape: Any = None, **layer: Any) 
 def refine(pair: RefinedLabels) -> str:
     """Write what the model would have found: the object, one row longer."""
     plane = pair.plane
-    request = pair.request(plane, 0.5)
+    request = pair.request(plane, 0.5, refine=True)
     before = np.array(request.labels.read(request.labels_plane))
     after = before.copy()
     after[15][before[14] > 0] = 7
@@ -83,7 +83,7 @@ def test_any_plane_of_a_volume_can_be_refined() -> None:
     plane = pair.plane
     assert plane == PlaneIndex((0, 0, 12), (0, 1))
     for number, name in ((7, "slabs refined"), (8, "slabs refined")):
-        request = pair.request(plane, 0.5)
+        request = pair.request(plane, 0.5, refine=True)
         before = np.array(request.labels.read(request.labels_plane))
         after = np.full_like(before, number)
         after[0, 0] = 3

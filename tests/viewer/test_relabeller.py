@@ -16,7 +16,11 @@ from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
 from napari_sam2refiner.viewer.state import ModelChoice
 
 IMAGE, TRUTH = discs()
-MODELS = (ModelChoice("micro", 1, True), ModelChoice("tiny", 1, False, "a note"))
+MODELS = (
+    ModelChoice("micro", 1, True),
+    ModelChoice("tiny", 1, False, "a note"),
+    ModelChoice("small", 1, True, borrows=True),
+)
 
 
 def shrunk(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -39,7 +43,8 @@ class Desk:
         self.at_once = True
         self.pair = FakeLabelledImage(IMAGE, shrunk(TRUTH))
         self.state = RelabelState()
-        segmenter = Segmenter(self.load, lambda _: KnowingSession(TRUTH))
+        self.session = KnowingSession(TRUTH)
+        segmenter = Segmenter(self.load, lambda _: self.session)
         self.relabeller = Relabeller(self.state, segmenter, self.submit, lambda *_: self.pair, self.errors.append)
         self.relabeller.set_models(MODELS)
         self.relabeller.choose_model("micro")
@@ -190,3 +195,15 @@ def test_nothing_happens_once_it_is_closed() -> None:
     desk.refine()
     assert desk.pair.written == []
     assert desk.waiting == []
+
+
+def test_masks_of_a_model_without_a_refiner_are_refined_where_that_is_wanted() -> None:
+    desk = Desk()
+    desk.refine()
+    assert set(desk.session.refined) == {True}, "micro refines by itself"
+    desk.relabeller.choose_model("small")
+    for wanted in (False, True):
+        desk.session.refined.clear()
+        desk.relabeller.set_borrowing(wanted)
+        desk.refine()
+        assert set(desk.session.refined) == {wanted}

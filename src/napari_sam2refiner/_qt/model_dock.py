@@ -30,6 +30,9 @@ class ModelController(Protocol):
     def choose_file(self, path: str) -> None:
         """Load a model from the user's own file."""
 
+    def set_borrowing(self, borrowing: bool) -> None:
+        """Choose whether `micro` refines the masks of a model without a refiner."""
+
 
 class ModelDock(QWidget):
     """A dock with a model; the subclass builds state, controller and views, then calls `_start`.
@@ -82,6 +85,7 @@ class ModelDock(QWidget):
         self.state.events.connect(self._on_state_changed)
         self.source.model_chosen.connect(self.controller.choose_model)
         self.source.file_asked.connect(self._on_file_asked)
+        self.source.borrowing_chosen.connect(self.controller.set_borrowing)
         self.destroyed.connect(self._release)
         application = QApplication.instance()
         assert application is not None
@@ -96,6 +100,7 @@ class ModelDock(QWidget):
     def _show(self) -> None:
         """Show the state."""
         self.source.set_note(self.state.model_note)
+        self.source.set_borrowing(self.state.borrowing if self.state.can_borrow else None)
         if self._shown_models != (self.state.models, self.state.model):
             self._show_models()
 

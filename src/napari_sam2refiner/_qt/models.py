@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from napari_sam2refiner.sessions.base import PlaneSession
     from napari_sam2refiner.viewer.segmenter import Tell
 
+LENDER = "micro"  # whose refiner other models may borrow
+
 
 def list_models() -> tuple[ModelChoice, ...]:
-    """Return the registry's bases."""
-    return tuple(ModelChoice(m.name, m.size, m.on_disk, m.note) for m in available() if m.kind == "base")
+    """Return the registry's bases; those without a refiner of their own may borrow that of `micro`."""
+    return tuple(
+        ModelChoice(m.name, m.size, m.on_disk, m.note, borrows=not m.has_refiner and m.name != LENDER)
+        for m in available()
+        if m.kind == "base"
+    )
 
 
 def load_model(name: str, tell: Tell) -> Any:
@@ -30,7 +36,8 @@ def load_model(name: str, tell: Tell) -> Any:
 
     # One core is left to the window: with all of them taken, drawing waits for each convolution.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
-    return load(name, device="auto", progress=lambda done, total: tell(done / max(total, 1)))
+    refiner = next((LENDER for model in list_models() if model.name == name and model.borrows), None)
+    return load(name, refiner, device="auto", progress=lambda done, total: tell(done / max(total, 1)))
 
 
 @contextmanager

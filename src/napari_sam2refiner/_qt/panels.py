@@ -9,6 +9,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QGridLayout,
@@ -38,6 +39,7 @@ class SourcePanel(QWidget):
     image_chosen = Signal(object)
     model_chosen = Signal(str)
     file_asked = Signal()
+    borrowing_chosen = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,6 +47,8 @@ class SourcePanel(QWidget):
         self._model = QComboBox()
         self._model.setToolTip("The network; what is not on disk is downloaded once when chosen")
         let_shrink(self._model)
+        self._borrowing = QCheckBox("Refine with micro")
+        self._borrowing.setToolTip("Let micro, which knows microscopy, follow the outline of each mask of this model")
         self._note = wrapped()
         self._form = form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
@@ -52,8 +56,10 @@ class SourcePanel(QWidget):
         form.addRow("Image", self._image.native)
         form.addRow("Model", self._model)
         form.addRow(self._note)
+        form.addRow(self._borrowing)
         self._image.chosen.connect(self.image_chosen)
         self._model.activated.connect(self._on_model_activated)
+        self._borrowing.clicked.connect(self.borrowing_chosen)
 
     @property
     def image(self) -> Image | None:
@@ -82,6 +88,11 @@ class SourcePanel(QWidget):
         """Say something about the chosen model; nothing takes no room."""
         self._note.setText(breakable(note))
         self._note.setVisible(bool(note))
+
+    def set_borrowing(self, borrowing: bool | None) -> None:
+        """Show whether `micro` refines the model's masks; None where that is no question."""
+        self._borrowing.setVisible(borrowing is not None)
+        self._borrowing.setChecked(bool(borrowing))
 
     def close_combos(self) -> None:
         """Let go of the layers."""

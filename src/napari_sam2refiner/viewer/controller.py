@@ -108,6 +108,15 @@ class Controller:
         """Load a model, off this thread. The newest choice wins."""
         self._models.choose_model(name)
 
+    def set_borrowing(self, borrowing: bool) -> None:
+        """Choose whether `micro` refines the masks of a model without a refiner; what is shown is asked for again."""
+        before, self.state.borrowing = self.state.refines, borrowing
+        if self.state.refines != before:
+            self._answers.clear()
+            self._drop_answers()
+            self._look()
+            self._say("")
+
     def choose_image(self, image: Any) -> None:
         """Work on another image; what is in hand on this one waits. None: on no image."""
         if self.is_closed or image is self._image:
@@ -344,7 +353,7 @@ class Controller:
         generation = self._new_generation()
         self._asked = draft
         self.state.answering = True
-        request = Request(canvas.source, canvas.plane, draft.marks, self._answers.previous(draft))
+        request = Request(canvas.source, canvas.plane, draft.marks, self._answers.previous(draft), self.state.refines)
         is_wanted = partial(self._is_current, generation)
         job = Job("answer", partial(self._segmenter.answer, request), is_wanted=is_wanted)
         self._submit(job, partial(self._on_answered, generation, draft))

@@ -34,7 +34,7 @@ class LabelledImage(Protocol):
     def plane(self) -> PlaneIndex:
         """The plane of the image that is shown."""
 
-    def request(self, plane: PlaneIndex, most_change: float) -> RelabelRequest:
+    def request(self, plane: PlaneIndex, most_change: float, *, refine: bool) -> RelabelRequest:
         """Return what to ask for."""
 
     def write(self, plane: PlaneIndex, relabelled: Relabelled) -> str:
@@ -141,6 +141,10 @@ class Relabeller:
         """Load a model, off this thread. The newest choice wins."""
         self._models.choose_model(name)
 
+    def set_borrowing(self, borrowing: bool) -> None:
+        """Choose whether `micro` refines the masks of a model without a refiner, from the next run on."""
+        self.state.borrowing = borrowing
+
     def set_most_change(self, most_change: float) -> None:
         """Choose how much an object may change."""
         self.state.most_change = most_change
@@ -160,7 +164,8 @@ class Relabeller:
         run, plane = self._runs, pair.plane
         self._pair = pair
         self.state.running, self.state.share = True, None
-        work = partial(self._segmenter.relabel, pair.request(plane, self.state.most_change))
+        request = pair.request(plane, self.state.most_change, refine=self.state.refines)
+        work = partial(self._segmenter.relabel, request)
         job = Job("relabel", work, partial(self._on_progressed, run), partial(self._is_current, run))
         self._submit(job, partial(self._on_refined, run, pair, plane))
 

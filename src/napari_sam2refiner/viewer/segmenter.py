@@ -33,12 +33,13 @@ class PlaneSource(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What is asked of the segmenter: to look at a plane (no marks) or to answer marks on it."""
+    """What is asked of the segmenter: to look at a plane (no marks) or to answer marks on it, refined or not."""
 
     source: PlaneSource
     plane: PlaneIndex
     marks: Marks | None = None
     previous: Prediction | None = None
+    refine: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +52,8 @@ class RelabelRequest:
         The image's.
     labels, labels_plane : PlaneSource, PlaneIndex
         The labels'.
-    most_change : float
-        As `refine_labels` takes it.
+    most_change, refine : float, bool
+        As `refine_labels` takes them.
     copy : callable, optional
         Returns a copy of the labels on all planes, where one is needed.
     """
@@ -62,6 +63,7 @@ class RelabelRequest:
     labels: PlaneSource
     labels_plane: PlaneIndex
     most_change: float
+    refine: bool = True
     copy: Callable[[], npt.NDArray[Any]] | None = None
 
 
@@ -175,7 +177,8 @@ class Segmenter:
         start = time.perf_counter()
         session = self._session(request)
         assert session.shape is not None
-        prediction = session.predict(request.marks.prompts(session.shape), previous=request.previous)
+        prompts = request.marks.prompts(session.shape)
+        prediction = session.predict(prompts, refine=request.refine, previous=request.previous)
         return Answered(prediction, time.perf_counter() - start)
 
     def relabel(self, request: RelabelRequest, tell: Tell) -> Relabelled:
@@ -187,7 +190,11 @@ class Segmenter:
             raise InvalidLabelsError(msg)
         session = self._new_session(request.source, request.plane)
         after, changes = refine_labels(
-            session, before, most_change=request.most_change, progress=lambda done, total: tell(done / total)
+            session,
+            before,
+            most_change=request.most_change,
+            refine=request.refine,
+            progress=lambda done, total: tell(done / total),
         )
         whole = None if request.copy is None else request.copy()
         return Relabelled(before, after, tuple(changes), time.perf_counter() - start, whole)

@@ -26,12 +26,15 @@ class ModelChoice:
         Whether it loads without a download.
     note : str
         One line about it; empty when there is nothing to say.
+    borrows : bool
+        Whether `micro` may refine its masks, as it has no refiner of its own.
     """
 
     name: str
     size: int
     on_disk: bool
     note: str = ""
+    borrows: bool = False
 
     @property
     def label(self) -> str:
@@ -60,25 +63,42 @@ class ModelState(EventedModel):
         What there is, and what is chosen.
     loading, loaded : bool, float or None
         Whether the model is being read or downloaded, and the share of a download that is there.
+    borrowing : bool
+        Whether `micro` is to refine the masks of models that have no refiner of their own.
     """
 
     models: tuple[ModelChoice, ...] = ()
     model: str | None = None
     loading: bool = False
     loaded: float | None = None
+    borrowing: bool = False
+
+    @property
+    def chosen(self) -> ModelChoice | None:
+        """The chosen model."""
+        return next((model for model in self.models if model.name == self.model), None)
 
     @property
     def model_note(self) -> str:
-        """One line about the chosen model; empty when there is nothing to say."""
-        return next((model.note for model in self.models if model.name == self.model), "")
+        """One line about the chosen model; empty when there is nothing to say, or the note is not true just now."""
+        return "" if self.chosen is None or (self.can_borrow and self.borrowing) else self.chosen.note
+
+    @property
+    def can_borrow(self) -> bool:
+        """Whether `micro` may refine the chosen model's masks."""
+        return self.chosen is not None and self.chosen.borrows
+
+    @property
+    def refines(self) -> bool:
+        """Whether masks are to be refined: by the model's own refiner always, by `micro` if that is wanted."""
+        return self.borrowing or not self.can_borrow
 
     @property
     def load_news(self) -> str:
         """What the loading is at; empty when nothing loads."""
         if not self.loading:
             return ""
-        chosen = next((model for model in self.models if model.name == self.model), None)
-        name = PurePath(self.model or "").name
+        chosen, name = self.chosen, PurePath(self.model or "").name
         if self.loaded is not None and self.loaded < 1:
             return f"Downloading {name}: {100 * self.loaded:.0f} % ..."
         return f"{'Loading' if chosen is None or chosen.on_disk else 'Downloading'} {name} ..."

@@ -30,6 +30,8 @@ class Listing:
         Whether the model can be had without a network.
     note : str
         What it is, in a few words.
+    has_refiner : bool
+        Of a base: whether a refiner has been trained for it.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Listing:
     size: int
     on_disk: bool
     note: str
+    has_refiner: bool
 
 
 def folder() -> Path:
@@ -87,12 +90,17 @@ def verify(path: Path, entry: Entry) -> None:
 
 def available() -> tuple[Listing, ...]:
     """Return every listed model, with whether it is on disk; files are not opened, so that this is quick."""
-    return tuple(Listing(e.name, e.kind, e.size, _is_on_disk(e), _note(e)) for e in entries())
+    return tuple(Listing(e.name, e.kind, e.size, _is_on_disk(e), _note(e), _has_refiner(e)) for e in entries())
 
 
 def _is_on_disk(entry: Entry) -> bool:
     path = location(entry)
     return path.is_file() and path.stat().st_size == entry.size
+
+
+def _has_refiner(entry: Entry) -> bool:
+    """Whether the file holds a trained refiner, or another one does."""
+    return entry.refiner or any(other.backbone == entry.backbone for other in entries("refiner"))
 
 
 def _note(entry: Entry) -> str:
@@ -101,8 +109,8 @@ def _note(entry: Entry) -> str:
         return f"refiner of {entry.backbone}"
     if entry.embedded:
         about = "small, for microscopy, comes with the package"
-        return about if entry.refiner else f"{about}; refiner untrained"
-    if entry.refiner or any(other.backbone == entry.backbone for other in entries("refiner")):
+        return about if _has_refiner(entry) else f"{about}; refiner untrained"
+    if _has_refiner(entry):
         return "SAM 2.1 with a trained refiner"
     return "SAM 2.1, refiner untrained: plain SAM 2.1"
 

@@ -74,13 +74,13 @@ class RefinedLabels:
         """The plane of the image that is shown."""
         return self._view.plane
 
-    def request(self, plane: PlaneIndex, most_change: float) -> RelabelRequest:
+    def request(self, plane: PlaneIndex, most_change: float, *, refine: bool) -> RelabelRequest:
         """Return what to ask for; a copy of all planes only where no layer waits for this one."""
         labels_plane = self._view.as_label_plane(plane)
         is_waited_for = self._waiting(labels_plane, lambda: labels_plane.get(self._array)) is not None
         copy = None if is_waited_for else self._copy
         image, labels = ArraySource(self._view.array), ArraySource(self._array)
-        return RelabelRequest(image, plane, labels, labels_plane, most_change, copy)
+        return RelabelRequest(image, plane, labels, labels_plane, most_change, refine, copy)
 
     def write(self, plane: PlaneIndex, relabelled: Relabelled) -> str:
         """Write refined labels into the layer that waits for them, undoably by napari, else into a new one on top."""
