@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from annotated import discs
+from torch.nn import functional as F
 
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
 from napari_sam2refiner.network.micro import CUTS
@@ -70,6 +71,19 @@ def test_a_mask_is_a_first_prompt_without_clicks(batch: Batch) -> None:
     assert prompts.mask_logits is not None
     assert prompts.mask_logits.shape == (3, 1, 32, 32)
     assert (prompts.mask_logits > 0).flatten(1).any(1).all()
+
+
+def test_another_tools_label_is_a_first_prompt_where_it_finds_the_object(batch: Batch) -> None:
+    prompts = talk(batch, "tool_mask").prompts()
+    assert prompts.has_mask.all()
+    assert prompts.mask_logits is not None
+    truth = F.avg_pool2d(batch.truth[:, None].float(), 4)[:, 0] >= 0.5
+    assert (mask_iou(prompts.mask_logits[:, 0], truth) > 0.8).all(), "discs on dark ground are what a threshold finds"
+    blank = Batch(torch.zeros_like(batch.pixels), None, batch.image, batch.truth, batch.seen)
+    drawn = talk(blank, "tool_mask").prompts()
+    assert drawn.mask_logits is not None
+    noisy = talk(batch, "noisy_mask").prompts()
+    assert torch.equal(drawn.mask_logits, noisy.mask_logits), "what no tool finds is drawn by hand"
 
 
 def test_mixtures_open_with_more_than_one_kind(batch: Batch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_sam2refiner.evaluation.rivals import otsu_watershed
+from napari_sam2refiner.labels.thresholds import otsu_watershed, part_over
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.simulated_user import WAYS, rough_mask
 
@@ -44,7 +44,7 @@ def _by_otsu(item: Field, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     parts = otsu_watershed(rescale(item.image))
     drawn = np.zeros_like(item.labels)
     for object_id in ids:
-        under = np.bincount(parts[item.labels == object_id])[1:]
-        if under.any():
-            drawn[parts == under.argmax() + 1] = object_id
+        part = part_over(parts, item.labels == object_id)
+        if part is not None:
+            drawn[part] = object_id
     return drawn

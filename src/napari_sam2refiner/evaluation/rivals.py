@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage as ndi
-from skimage.feature import peak_local_max
-from skimage.filters import threshold_otsu
-from skimage.segmentation import random_walker, watershed
+from skimage.segmentation import random_walker
 
 from napari_sam2refiner.errors import InvalidConfigError
+from napari_sam2refiner.labels.thresholds import otsu_watershed
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.sessions.base import Prediction
 
@@ -136,26 +135,6 @@ class GrabCut(Rival):
 
 
 RIVALS: dict[str, type[Rival]] = {rival.name: rival for rival in (OtsuWatershed, RandomWalker, GrabCut)}
-
-
-def otsu_watershed(image: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """Return the parts (Y, X) int32 of a plane (Y, X, 3) in [0, 1]: bright objects, split where they are narrow.
-
-    The rarer side of the threshold counts as the objects, so that dark objects on a bright ground are found too.
-    """
-    grey = ndi.gaussian_filter(image.mean(-1), 1.0)
-    if grey.min() == grey.max():
-        return np.zeros(grey.shape, np.int32)
-    inside = grey > threshold_otsu(grey)
-    if inside.mean() > 0.5:
-        inside = ~inside
-    inside = ndi.binary_fill_holes(ndi.binary_opening(inside))
-    depth = ndi.gaussian_filter(ndi.distance_transform_edt(inside), 1.0)
-    peaks = peak_local_max(depth, min_distance=5, labels=ndi.label(inside)[0], exclude_border=False)
-    seeds = np.zeros(grey.shape, np.int32)
-    seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    parts: npt.NDArray[np.int32] = watershed(-depth, seeds, mask=inside).astype(np.int32)
-    return parts
 
 
 def _slices(box: npt.NDArray[np.float64]) -> tuple[slice, slice]:

@@ -12,7 +12,9 @@ from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
 C = TypeVar("C", bound="TrainingConfig")
 
-FirstPrompt = Literal["click", "random_click", "box", "noisy_box", "noisy_mask", "box_and_click", "mask_and_click"]
+FirstPrompt = Literal[
+    "click", "random_click", "box", "noisy_box", "noisy_mask", "tool_mask", "box_and_click", "mask_and_click"
+]
 
 
 class TrainingConfig(BaseModel):
@@ -136,7 +138,8 @@ class RefinerTrainingConfig(TrainingConfig):
         "random_click": 0.1,
         "box": 0.1,
         "noisy_box": 0.05,
-        "noisy_mask": 0.2,
+        "noisy_mask": 0.15,
+        "tool_mask": 0.05,
         "box_and_click": 0.05,
         "mask_and_click": 0.05,
     }

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam2refiner.labels.thresholds import otsu_watershed, part_over
+from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch, pick
 from napari_sam2refiner.network.frames import MASK_LOGIT
 from napari_sam2refiner.network.micro import CUTS, SCALES, Level, LevelAnswer, MicroBase, at_scale
@@ -25,6 +27,7 @@ from napari_sam2refiner.training.losses import mask_iou
 if TYPE_CHECKING:
     from napari_sam2refiner.training.crops import Crop
 
+TOOL_IOU = 0.3  # that another tool's label must have with an object to be a label of it
 SEEN = 2  # pixels of the crop in one pixel of what the simulated user looks at
 
 
@@ -101,6 +104,7 @@ class Conversation:
         side = batch.truth.shape[-1] // 4
         self.previous = torch.zeros(len(batch.seen), 1, side, side)
         self.has_previous = torch.zeros(len(batch.seen), dtype=torch.bool)
+        self._parts: dict[int, npt.NDArray[np.int32]] = {}  # of each image, by another tool
         shares = np.array(list(kinds.values()))
         for n, kind in enumerate(rng.choice(list(kinds), len(batch.seen), p=shares / shares.sum())):
             self._open(n, str(kind))
@@ -118,12 +122,22 @@ class Conversation:
             if kind == "box_and_click":
                 self._click_deepest(n)
         else:
-            drawn = noisy_mask(seen, self.rng)
+            found = self._tool_mask(n) if kind == "tool_mask" else None
+            drawn = noisy_mask(seen, self.rng) if found is None else found
             rough = torch.from_numpy(drawn)[None, None].float()
             self.previous[n] = MASK_LOGIT * (2.0 * F.avg_pool2d(rough, 4 // SEEN)[0] - 1.0)
             self.has_previous[n] = True
             if kind == "mask_and_click":
                 self._correct(n, drawn)
+
+    def _tool_mask(self, n: int) -> npt.NDArray[np.bool_] | None:
+        """Label that another tool gives object n, if it is a label of that object at all."""
+        image = int(self.batch.image[n])
+        if image not in self._parts:
+            pixels = F.avg_pool2d(self.batch.pixels[image].float(), SEEN).permute(1, 2, 0)
+            self._parts[image] = otsu_watershed(pixels.cpu().numpy())  # their scale makes no difference
+        part = part_over(self._parts[image], self.batch.seen[n])
+        return part if part is not None and iou(part, self.batch.seen[n]) >= TOOL_IOU else None
 
     def _box(self, n: int, box: tuple[float, float, float, float]) -> None:
         """Draw a box of what is seen."""
