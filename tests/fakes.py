@@ -199,6 +199,7 @@ class KnowingSession:
         self.labels, self.answers, self.half_first = labels, answers, half_first
         self.asked: list[Sequence[Prompts]] = []
         self.refined: list[bool] = []
+        self.details: list[LocalDetail] = []
         self.given: list[list[Prediction | None]] = []
 
     @property
@@ -211,7 +212,9 @@ class KnowingSession:
         self.intensity = intensity
         return self
 
-    def predict(self, prompts: Prompts, *, refine: bool, previous: Prediction | None = None) -> Prediction:
+    def predict(
+        self, prompts: Prompts, *, refine: bool, local_detail: LocalDetail, previous: Prediction | None = None
+    ) -> Prediction:
         prompts.check(self.shape)
         if prompts.mask is not None:
             y, x = np.unravel_index(np.argmax(prompts.mask & (self.labels > 0)), self.shape)
@@ -221,6 +224,7 @@ class KnowingSession:
         else:
             y, x = map(round, prompts.points[0])
         self.refined.append(refine)
+        self.details.append(local_detail)
         truth = (self.labels == self.labels[y, x]) & self.answers
         shown = truth.copy()
         if self.half_first and previous is None and not len(prompts.boxes):

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from annotated import discs
 from fakes import KnowingSession
 
@@ -13,10 +14,6 @@ from napari_sam2refiner.evaluation.damage import OTSU, damaged
 from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field, hq_box
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.planes.intensity import limits
-
-if TYPE_CHECKING:
-    import pytest
-
 
 Mask = npt.NDArray[np.bool_]
 
@@ -101,6 +98,13 @@ def test_clicks_are_counted_until_a_target_is_reached() -> None:
     ignorant = KnowingSession(field().labels, answers=False)
     score = evaluate_field(ignorant, field(), Protocol(clicks=(1,), boxes=False, rivals=(), targets=(0.9,)))
     assert score.clicks_needed == {"base": {"NoC@90": [20, 20, 20]}}
+
+
+@pytest.mark.parametrize("asked", [{"clicks": (1, 3)}, {"labels": True, "clicks": (), "boxes": False}])
+def test_the_refiner_is_asked_at_the_detail_that_is_wanted(asked: dict[str, Any]) -> None:
+    session = KnowingSession(field().labels)
+    evaluate_field(session, field(), Protocol(rivals=(), refined=True, local_detail="on", **asked))
+    assert set(session.details) == {"on"}
 
 
 def test_labels_made_worse_are_refined() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -25,6 +25,9 @@ ModelOption = Annotated[
 ]
 RefinerOption = Annotated[
     str | None, typer.Option("--refiner", metavar="NAME", help="A trained refiner for that model: a name or a file.")
+]
+LocalDetailOption = Annotated[
+    Literal["off", "prompted", "on"], typer.Option(help="Where the refiner looks at the image in more detail.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")]
 

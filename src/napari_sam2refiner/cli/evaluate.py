@@ -11,7 +11,15 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, ModelOption, RefinerOption, err, out
+from napari_sam2refiner.cli.console import (
+    DeviceOption,
+    DownloadBar,
+    LocalDetailOption,
+    ModelOption,
+    RefinerOption,
+    err,
+    out,
+)
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
 WINDOWS = 64  # all of a field, since each of its objects is asked many times
@@ -78,6 +86,7 @@ def evaluate(
         list[Without], typer.Option("--rival", help="Who, without a network, is asked the same; may be repeated.")
     ] = [Without.OTSU],  # noqa: B006
     refine: Annotated[bool, typer.Option(help="Whether the refiner, if trained, is asked beside the base.")] = True,
+    local_detail: LocalDetailOption = "prompted",
     measure: Annotated[
         Literal["iou", "boundary"], typer.Option(help="What the tables show; the JSON file holds both.")
     ] = "iou",
@@ -123,6 +132,7 @@ def evaluate(
         labels=Asked.LABELS in protocols,
         rivals=tuple(rival.value for rival in rivals if rival != Without.NONE),
         refined=refine and is_trained,
+        local_detail=local_detail,
         objects=objects,
     )
     scores, shown = _measure(session, sets, split, protocol, fields, CASES if cases else 0)
@@ -131,6 +141,7 @@ def evaluate(
         "model": model,
         "refiner": refiner,
         "refined": protocol.refined,
+        "local_detail": local_detail,
         "split": split,
         "objects": objects,
         "fields": fields,

@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from napari_sam2refiner.cli.console import DeviceOption, ModelOption, RefinerOption, err, out
+from napari_sam2refiner.cli.console import DeviceOption, LocalDetailOption, ModelOption, RefinerOption, err, out
 from napari_sam2refiner.cli.segment import check_place, open_session, print_files
 from napari_sam2refiner.errors import InvalidLabelsError
 
@@ -45,6 +45,7 @@ def refine(
     model: ModelOption = "micro",
     refiner: RefinerOption = None,
     device: DeviceOption = "auto",
+    local_detail: LocalDetailOption = "prompted",
 ) -> None:
     """Give every object of a label image an outline that follows the picture; ids stay.
 
@@ -70,6 +71,7 @@ def refine(
             session,
             before,
             most_change=most_change,
+            local_detail=local_detail,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     save_labels(output, after)

@@ -13,6 +13,7 @@ from rich.table import Table
 from napari_sam2refiner.cli.console import (
     DeviceOption,
     DownloadBar,
+    LocalDetailOption,
     ModelOption,
     NumbersCommand,
     RefinerOption,
@@ -56,9 +57,7 @@ def segment(
     refiner: RefinerOption = None,
     device: DeviceOption = "auto",
     refine: Annotated[bool, typer.Option(help="Whether the refiner works on the base's masks.")] = True,
-    local_detail: Annotated[
-        Literal["off", "prompted", "on"], typer.Option(help="Where the refiner looks at the image in more detail.")
-    ] = "prompted",
+    local_detail: LocalDetailOption = "prompted",
     overlap: Annotated[
         Literal["keep", "overwrite"], typer.Option(help="Whether an object keeps its pixels or the next takes them.")
     ] = "keep",

@@ -89,7 +89,8 @@ def _case(session: Answering, name: str, item: Field, object_id: int, protocol: 
     truth = item.labels == object_id
     masks: dict[str, Mask] = {}
     for who in (BASE, REFINED) if protocol.refined else (BASE,):
-        for (answer,) in clicked(session, [truth], max(protocol.clicks), refine=who == REFINED):
+        detail = protocol.local_detail
+        for (answer,) in clicked(session, [truth], max(protocol.clicks), refine=who == REFINED, local_detail=detail):
             masks[who] = answer.mask
     window = _around(truth)
     return Case(

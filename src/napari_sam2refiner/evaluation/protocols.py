@@ -21,7 +21,7 @@ from napari_sam2refiner.simulated_user import next_click, noisy_box, random_poin
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets import Field
-    from napari_sam2refiner.sessions.base import PlaneSession, Prediction
+    from napari_sam2refiner.sessions.base import LocalDetail, PlaneSession, Prediction
 
 Mask = npt.NDArray[np.bool_]
 
@@ -43,7 +43,12 @@ class Answering(Interface):
         """Take a plane."""
 
     def predict_many(
-        self, prompts: Sequence[Prompts], *, refine: bool, previous: Sequence[Prediction | None] | None = None
+        self,
+        prompts: Sequence[Prompts],
+        *,
+        refine: bool,
+        local_detail: LocalDetail,
+        previous: Sequence[Prediction | None] | None = None,
     ) -> list[Prediction]:
         """Answer several objects' prompts, going on from answers before."""
 
@@ -70,6 +75,8 @@ class Protocol:
         Who is asked the same without a network: keys of `RIVALS`.
     refined : bool
         Whether the refiner is asked beside the base.
+    local_detail : {"off", "prompted", "on"}
+        Where the refiner looks at the image in more detail.
     objects : int or None
         Objects of a field at most, a seeded choice; all when None.
     """
@@ -82,6 +89,7 @@ class Protocol:
     labels: bool = False
     rivals: tuple[str, ...] = ("otsu",)
     refined: bool = False
+    local_detail: LocalDetail = "prompted"
     objects: int | None = None
 
 
@@ -139,7 +147,7 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
     for start in range(0, len(ids), CHUNK):
         truths = [item.labels == i for i in ids[start : start + CHUNK]]
         for who, one in asked.items():
-            ask = _Asked(one, who, score, truths)
+            ask = _Asked(one, who, protocol.local_detail, score, truths)
             if protocol.clicks or protocol.targets:
                 ask.clicks(protocol)
             rng = np.random.default_rng([0, start])  # the same for base and refiner
@@ -164,7 +172,8 @@ def _relabel(
         drawn = damaged(item, ids, kind)
         found = {DRAWN: drawn}
         for who in (BASE, REFINED) if protocol.refined else (BASE,):
-            found[who], _ = refine_labels(session, drawn, refine=who == REFINED)
+            detail = protocol.local_detail
+            found[who], _ = refine_labels(session, drawn, refine=who == REFINED, local_detail=detail)
         for who, labels in found.items():
             for start in range(0, len(ids), CHUNK):
                 some = ids[start : start + CHUNK]
@@ -186,19 +195,21 @@ class _Asked:
 
     session: Answering
     who: str
+    local_detail: LocalDetail
     score: FieldScore
     truths: Sequence[Mask]
 
     def at_once(self, column: str, prompts: Sequence[Prompts]) -> None:
         """Give each object all its prompts in one go."""
-        answers = self.session.predict_many(prompts, refine=self.who == REFINED)
+        answers = self.session.predict_many(prompts, refine=self.who == REFINED, local_detail=self.local_detail)
         self.score.add(self.who, column, [answer.mask for answer in answers], self.truths)
 
     def clicks(self, protocol: Protocol) -> None:
         """Measure after each click that is asked for."""
         reached: list[list[float]] = [[] for _ in self.truths]  # IoU after each click
         last = max(1, *protocol.clicks, MOST_CLICKS if protocol.targets else 1)
-        for number, answers in enumerate(clicked(self.session, self.truths, last, refine=self.who == REFINED), 1):
+        turns = clicked(self.session, self.truths, last, refine=self.who == REFINED, local_detail=self.local_detail)
+        for number, answers in enumerate(turns, 1):
             masks = [answer.mask for answer in answers]
             if protocol.targets:
                 for ious, mask, truth in zip(reached, masks, self.truths, strict=True):
@@ -213,7 +224,9 @@ class _Asked:
             needed.extend(number_of_clicks(ious, target, MOST_CLICKS) for ious in reached)
 
 
-def clicked(session: Answering, truths: Sequence[Mask], last: int, *, refine: bool) -> Iterator[list[Prediction]]:
+def clicked(
+    session: Answering, truths: Sequence[Mask], last: int, *, refine: bool, local_detail: LocalDetail = "prompted"
+) -> Iterator[list[Prediction]]:
     """Click, look, correct: yield the answers for all objects after each of so many clicks.
 
     Parameters
@@ -226,6 +239,8 @@ def clicked(session: Answering, truths: Sequence[Mask], last: int, *, refine: bo
         Clicks for each object.
     refine : bool
         Whether the refiner is asked too.
+    local_detail : {"off", "prompted", "on"}
+        Where it looks at the image in more detail.
     """
     points: list[list[tuple[float, float]]] = [[] for _ in truths]
     labels: list[list[int]] = [[] for _ in truths]
@@ -239,7 +254,8 @@ def clicked(session: Answering, truths: Sequence[Mask], last: int, *, refine: bo
                 labels[n].append(int(click.positive))
                 asked.append(n)
         prompts = [Prompts(points=points[n], labels=labels[n]) for n in asked]
-        told = session.predict_many(prompts, refine=refine, previous=[answers.get(n) for n in asked])
+        before = [answers.get(n) for n in asked]
+        told = session.predict_many(prompts, refine=refine, local_detail=local_detail, previous=before)
         answers.update(zip(asked, told, strict=True))
         yield [answers[n] for n in range(len(truths))]
 

@@ -18,6 +18,7 @@ from napari_sam2refiner.sessions.base import Prediction
 
 if TYPE_CHECKING:
     from napari_sam2refiner.prompts import Prompts
+    from napari_sam2refiner.sessions.base import LocalDetail
 
 Mask = npt.NDArray[np.bool_]
 
@@ -46,6 +47,7 @@ class Rival(ABC):
         prompts: Sequence[Prompts],
         *,
         refine: bool = True,  # noqa: ARG002
+        local_detail: LocalDetail = "off",  # noqa: ARG002
         previous: Sequence[Prediction | None] | None = None,  # noqa: ARG002
     ) -> list[Prediction]:
         """Answer several objects, one after the other."""

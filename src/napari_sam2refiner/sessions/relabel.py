@@ -16,7 +16,7 @@ from napari_sam2refiner.prompts import Prompts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_sam2refiner.sessions.base import PlaneSession, Prediction
+    from napari_sam2refiner.sessions.base import LocalDetail, PlaneSession, Prediction
 
 CHUNK = 8  # objects asked together, whose answers are held at once; 32 are 4 % faster, but then progress comes in jumps
 
@@ -51,6 +51,7 @@ def refine_labels(
     *,
     most_change: float = 0.5,
     refine: bool = True,
+    local_detail: LocalDetail = "prompted",
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[npt.NDArray[Any], list[Change]]:
     """Return labels with better outlines, and what changed.
@@ -67,6 +68,8 @@ def refine_labels(
         An object whose IoU with what was found is below one minus this is kept as it is; 0 to 1.
     refine : bool
         Whether the refiner works on the base's masks.
+    local_detail : {"off", "prompted", "on"}
+        Where it looks at the image in more detail.
     progress : callable, optional
         Called with (objects done, objects there are).
 
@@ -94,7 +97,7 @@ def refine_labels(
     ids = [i for i in np.unique(labels).tolist() if i > 0]
     refined, surest = np.zeros_like(labels), np.zeros(labels.shape, np.float32)
     changes = []
-    for object_id, answer in _answers(session, labels, ids, refine, progress):
+    for object_id, answer in _answers(session, labels, ids, refine, local_detail, progress):
         before = labels == object_id
         after, change = _compared(before, answer, object_id, most_change)
         certainty = np.full(labels.shape, np.inf, np.float32) if change.kept else answer.logits
@@ -111,12 +114,14 @@ def _answers(
     labels: npt.NDArray[Any],
     ids: Sequence[int],
     refine: bool,
+    local_detail: LocalDetail,
     progress: Callable[[int, int], object] | None,
 ) -> Iterator[tuple[int, Prediction]]:
     """Ask for all objects, some at a time."""
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
-        answers = session.predict_many([Prompts(mask=labels == i) for i in part], refine=refine)
+        prompts = [Prompts(mask=labels == i) for i in part]
+        answers = session.predict_many(prompts, refine=refine, local_detail=local_detail)
         yield from zip(part, answers, strict=True)
         if progress is not None:
             progress(start + len(part), len(ids))
