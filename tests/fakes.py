@@ -196,7 +196,8 @@ class KnowingSession:
     """Knows the labels: answers with the object under the first click, the box or the mask, or with nothing."""
 
     def __init__(self, labels: npt.NDArray[np.int32], *, answers: bool = True, half_first: bool = False) -> None:
-        self.labels, self.answers, self.half_first = labels, answers, half_first
+        self.truth, self.answers, self.half_first = labels, answers, half_first
+        self.labels = labels
         self.asked: list[Sequence[Prompts]] = []
         self.refined: list[bool] = []
         self.details: list[LocalDetail] = []
@@ -208,12 +209,19 @@ class KnowingSession:
         return rows, columns
 
     def set_image(self, image: npt.NDArray[Any], intensity: str = "percentile") -> Self:
+        step = self.truth.shape[0] // image.shape[0]  # of a smaller image of the same
+        self.labels = self.truth[::step, ::step]
         assert image.shape[:2] == self.shape
         self.intensity = intensity
         return self
 
     def predict(
-        self, prompts: Prompts, *, refine: bool, local_detail: LocalDetail, previous: Prediction | None = None
+        self,
+        prompts: Prompts,
+        *,
+        refine: bool,
+        local_detail: LocalDetail = "prompted",
+        previous: Prediction | None = None,
     ) -> Prediction:
         prompts.check(self.shape)
         if prompts.mask is not None:

@@ -10,7 +10,7 @@ from fakes import KnowingSession
 
 from napari_sam2refiner.datasets import Field
 from napari_sam2refiner.evaluation import protocols
-from napari_sam2refiner.evaluation.damage import OTSU, damaged
+from napari_sam2refiner.evaluation.damage import OTSU, damaged, drawn_at_half_size
 from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field, hq_box
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.planes.intensity import limits
@@ -104,20 +104,30 @@ def test_clicks_are_counted_until_a_target_is_reached() -> None:
 def test_the_refiner_is_asked_at_the_detail_that_is_wanted(asked: dict[str, Any]) -> None:
     session = KnowingSession(field().labels)
     evaluate_field(session, field(), Protocol(rivals=(), refined=True, local_detail="on", **asked))
-    assert set(session.details) == {"on"}
+    assert {detail for detail, refine in zip(session.details, session.refined, strict=True) if refine} == {"on"}
 
 
 def test_labels_made_worse_are_refined() -> None:
     session = KnowingSession(field().labels)
     score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, labels=True, rivals=()))
     assert list(score.ious) == ["drawn", "base"]
-    assert list(score.ious["base"]) == ["eroded", "dilated", "shifted", "smoothed", "coarsened", "Otsu + watershed"]
+    kinds = ["eroded", "dilated", "shifted", "smoothed", "coarsened", "Otsu + watershed", "base at half size"]
+    assert list(score.ious["base"]) == kinds
     for kind, ious in score.ious["drawn"].items():
         assert all(0.3 < value <= 1.0 for value in ious), kind
         assert score.ious["base"][kind] == [1.0, 1.0, 1.0]
     assert max(score.ious["drawn"]["eroded"]) < 1.0
     chosen = Protocol(clicks=(), boxes=False, labels=True, rivals=(), objects=1)
     assert len(evaluate_field(session, field(), chosen).ious["drawn"]["eroded"]) == 1
+
+
+def test_labels_at_half_size_are_drawn_by_the_base_at_their_place() -> None:
+    session = KnowingSession(field().labels)
+    drawn = drawn_at_half_size(session, field(), np.array([1, 3], np.int32))
+    assert session.refined == [False, False]
+    assert set(np.unique(drawn)) == {0, 1, 3}
+    for number in (1, 3):
+        assert 0.8 < iou(drawn == number, field().labels == number) < 1.0
 
 
 def test_objects_that_otsu_does_not_find_are_missed() -> None:

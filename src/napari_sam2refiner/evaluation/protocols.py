@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from napari_sam2refiner.evaluation.damage import KINDS, damaged
+from napari_sam2refiner.evaluation.damage import HALF, KINDS, damaged, drawn_at_half_size
 from napari_sam2refiner.evaluation.rivals import RIVALS
 from napari_sam2refiner.metrics import boundary_iou, iou, number_of_clicks
 from napari_sam2refiner.prompts import Prompts
@@ -168,8 +168,10 @@ def _relabel(
     session: PlaneSession, item: Field, ids: npt.NDArray[np.int32], protocol: Protocol, score: FieldScore
 ) -> None:
     """Measure labels made worse on purpose, and what `refine_labels` makes of them."""
-    for kind in KINDS:
-        drawn = damaged(item, ids, kind)
+    worse = {kind: damaged(item, ids, kind) for kind in KINDS}
+    worse[HALF] = drawn_at_half_size(session, item, ids)
+    session.set_image(item.image)
+    for kind, drawn in worse.items():
         found = {DRAWN: drawn}
         for who in (BASE, REFINED) if protocol.refined else (BASE,):
             detail = protocol.local_detail
