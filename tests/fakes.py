@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -44,6 +44,9 @@ class FakeSession:
         self.image = image
         self.log.append(("image", image.shape))
         return self
+
+    def encode_in_parts(self) -> Iterator[float]:
+        yield from (0.5, 1.0)
 
     def predict(
         self,
@@ -214,6 +217,9 @@ class KnowingSession:
         assert image.shape[:2] == self.shape
         self.intensity = intensity
         return self
+
+    def encode_in_parts(self) -> Iterator[float]:
+        yield 1.0
 
     def predict(
         self,

@@ -396,6 +396,24 @@ def test_a_sure_answer_for_a_large_object_is_looked_at_once(micro):
         assert len(calls.sizes) == 3
 
 
+def test_what_the_refiner_looks_up_is_encoded_part_by_part(micro, monkeypatch):
+    image = np.random.default_rng(0).normal(100, 10, (300, 300))
+    session = ImageSession(micro).set_image(image)
+    with Calls(micro) as calls:
+        assert list(session.encode_in_parts()) == [0.5, 1.0]
+    assert len(calls.sizes) == 6, "a fresh refiner looks nothing up"
+    monkeypatch.setattr(type(micro), "is_untrained", False)
+    session.set_image(image)
+    with Calls(micro) as calls:
+        parts = session.encode_in_parts()
+        assert next(parts) == pytest.approx(1 / 6)
+        assert len(calls.sizes) == 3, "the plane comes first"
+        assert list(parts)[-1] == 1.0
+        assert len(calls.sizes) == 10, "and four quadrants"
+        session.predict(Prompts(points=[(60, 60)]))
+        assert len(calls.sizes) <= 13, "no quadrant again; perhaps a closer look"
+
+
 def test_an_object_that_fills_the_view_is_seen_from_farther_away(micro, request):
     truth = disc((300, 300), (150, 150), 100)
     image = 400 * truth + np.random.default_rng(0).normal(100, 10, (300, 300))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
     from napari_sam2refiner.prompts import Prompts
@@ -76,6 +78,9 @@ class PlaneSession(Protocol):
 
     def set_image(self, image: npt.NDArray[Any], intensity: Literal["percentile", "dtype"] = "percentile") -> Self:
         """Take a (Y, X) or (Y, X, C) plane; nothing is encoded before the first prediction."""
+
+    def encode_in_parts(self) -> Iterator[float]:
+        """Encode the plane part by part, before it is asked for; yields the share that is done."""
 
     def predict(
         self,

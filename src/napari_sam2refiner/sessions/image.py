@@ -5,9 +5,10 @@ Letters: Y, X rows and columns of the plane; N objects; P prompt tokens of an ob
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -138,10 +139,23 @@ class ImageSession:
 
     def encode(self) -> None:
         """Encode the image now instead of at the first prediction."""
+        for _ in self.encode_in_parts():
+            pass
+
+    def encode_in_parts(self) -> Iterator[float]:
+        """Encode the image part by part: the plane, its look from farther away, and the quadrants for the refiner.
+
+        Yields the share that is done, 0 to 1. Whoever stops early has what is done; predictions encode what they lack.
+        """
         plane = self._known_plane()
-        self._encoded(plane)
+        parts: list[Callable[[], object]] = [partial(self._encoded, plane)]
         if self._model.base.input.looks_again:
-            self._encoded(self._from_afar(plane))
+            parts.append(lambda: self._encoded(self._from_afar(plane)))
+        if self._refines:
+            parts += [partial(self._local, plane, (place,)) for place in plane.frame.places()]
+        for done, part in enumerate(parts, 1):
+            part()
+            yield done / len(parts)
 
     def predict(
         self,
@@ -203,7 +217,7 @@ class ImageSession:
         plane = self._known_plane()
         before = [None] * len(prompts) if previous is None else list(previous)
         _check(prompts, before, plane.frame.shape, local_detail)
-        refined = refine and self._second is None and not self._model.is_untrained
+        refined = refine and self._refines
         answers = self._ask(plane, prompts, before, local_detail if refined else None)
         if self._model.base.input.looks_again:
             self._look_farther(plane, prompts, before, answers, local_detail if refined else None)
@@ -212,6 +226,11 @@ class ImageSession:
         if self._second is not None and refine:
             return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
+
+    @property
+    def _refines(self) -> bool:
+        """Whether the model's own refiner works on masks; another model's takes its place."""
+        return self._second is None and not self._model.is_untrained
 
     @property
     def _device(self) -> torch.device:

@@ -164,12 +164,10 @@ class Segmenter:
         self._model = self._load_model(name, tell)
         self._sessions.clear()
 
-    def prepare(self, request: Request, _tell: Tell) -> None:
-        """Look at the plane, so that the first click need not wait for it."""
-        session = self._session(request)
-        encode = getattr(session, "encode", None)
-        if encode is not None:
-            encode()
+    def prepare(self, request: Request, tell: Tell) -> None:
+        """Look at the plane, so that the first click need not wait for it; a click in between ends this."""
+        for share in self._session(request).encode_in_parts():
+            tell(share)
 
     def answer(self, request: Request, _tell: Tell) -> Answered:
         """Answer the marks of a request."""
