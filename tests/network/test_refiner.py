@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -204,6 +206,26 @@ def test_tiles_leave_no_seams(monkeypatch):
         large = refined.tiles.add_to(refined.logits)
     assert len(refined.tiles.full) == 3 * 64
     assert torch.allclose(small, large, atol=1e-4)
+
+
+def test_a_refined_mask_follows_every_click_as_its_base_does(micro):
+    model, pixels, features, _ = micro
+    model = make_trained(copy.deepcopy(model))
+    with torch.no_grad():
+        model.refinement.coarse.readout.layer.bias[-1] = -30.0  # as if it had learned to take everything away
+        model.refinement.middle.readout.layer.bias[-1] = -5.0
+        coords = torch.tensor([[[200.0, 300.0], [203.0, 340.5]], [[90.0, 40.0], [400.0, 410.0]]])
+        labels = torch.tensor([[POSITIVE, NEGATIVE]] * 2, dtype=torch.int32)
+        prompts = PromptBatch(coords, labels, None, torch.zeros(2, dtype=torch.bool))
+        of = torch.zeros(2, dtype=torch.long)
+        decoded = model.base.decode(features, of, prompts, multimask=False)
+        refined = model.refine(features, None, of, prompts, decoded, pixels)
+    full = refined.tiles.add_to(refined.logits)
+    grid = ((coords + 0.5) / 256 - 1)[:, None]
+    at = F.grid_sample(full[:, None], grid, align_corners=False)[:, 0, 0]
+    assert (at[:, 0] > 0).all()
+    assert (at[:, 1] < 0).all()
+    assert (full < 0).float().mean() > 0.99
 
 
 def test_only_the_uncertain_band_is_refined():

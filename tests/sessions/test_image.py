@@ -410,6 +410,8 @@ def test_what_the_refiner_looks_up_is_encoded_part_by_part(micro, monkeypatch):
         assert len(calls.sizes) == 3, "the plane comes first"
         assert list(parts)[-1] == 1.0
         assert len(calls.sizes) == 10, "and four quadrants"
+        assert session._plane is not None
+        assert not any(local.delta.requires_grad for local in session._plane.local.values())
         session.predict(Prompts(points=[(60, 60)]))
         assert len(calls.sizes) <= 13, "no quadrant again; perhaps a closer look"
 

@@ -7,7 +7,7 @@ from annotated import discs
 from skimage.morphology import dilation, erosion
 
 from napari_sam2refiner.metrics import iou
-from napari_sam2refiner.training.losses import choice_loss, mask_iou, mask_loss, outline_targets, score_loss
+from napari_sam2refiner.training.losses import choice_loss, mask_iou, mask_loss, outline_targets, point_loss, score_loss
 
 
 def truth() -> torch.Tensor:
@@ -31,6 +31,22 @@ def test_mask_loss_has_one_value_for_each_object_and_bounded_gradients() -> None
     loss.sum().backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+def test_a_large_wrong_mask_of_a_small_object_costs_no_more_than_any_wrong_mask() -> None:
+    target = torch.zeros(1, 128, 128)
+    target[0, 64, 64:66] = 1.0
+    wrong = torch.full((1, 128, 128), 12.0)
+    assert 1.0 < mask_loss(wrong, target).item() < 8.0
+
+
+def test_what_is_firmly_wrong_learns_too() -> None:
+    target = torch.ones(1, 8, 8)
+    for loss in (lambda x: mask_loss(x, target).sum(), lambda x: point_loss(x.flatten(1), target.flatten(1)).sum()):
+        logits = torch.full((1, 8, 8), -28.0, requires_grad=True)
+        loss(logits).backward()
+        assert logits.grad is not None
+        assert (logits.grad < 0).all()
 
 
 def test_score_loss_is_least_at_the_true_iou() -> None:

@@ -160,6 +160,13 @@ class PromptableBase(SAM2Base):
         """Encode quadrants of planes (Q, 3, S, S), each at twice the scale: where the refiner looks up detail."""
         return self.encode(pixels)
 
+    def obey(self, logits: Tensor, prompts: PromptBatch, finer: Tensor) -> Tensor:  # noqa: ARG002 - official answers stay
+        """Mend logits (N, h, h) that a refiner made where they do not follow a click, if this base promises to.
+
+        `finer` (N, S, S) is what comes on top of them.
+        """
+        return logits
+
     def decode(self, features: Features, image: Tensor, prompts: PromptBatch, *, multimask: bool) -> Decoded:
         """Answer prompts on encoded images.
 

@@ -193,9 +193,14 @@ class MaskQuality(nn.Module):
         return corrections
 
 
-def obeyed(logits: Tensor, prompts: PromptBatch) -> Tensor:
-    """Return logits (N, M, h, w) of every candidate with a spot at each click that is not obeyed, so that it is."""
+def obeyed(logits: Tensor, prompts: PromptBatch, finer: Tensor | None = None) -> Tensor:
+    """Return logits (N, M, h, w) of every candidate with a spot at each click that is not obeyed, so that it is.
+
+    `finer` (N, M, 4 h, 4 w) is what comes on top of them later.
+    """
     at = _at_points(logits, prompts)  # (N, M, P)
+    if finer is not None:
+        at = at + _at_points(finer, prompts, stride=1)
     wanted = (prompts.labels == POSITIVE).float() - (prompts.labels == NEGATIVE).float()
     agrees = at * wanted[:, None]
     lacking = (OBEYED - agrees * SPOT_SAMPLED).where((wanted != 0)[:, None] & (agrees <= 0), 0.0)
@@ -206,9 +211,9 @@ def obeyed(logits: Tensor, prompts: PromptBatch) -> Tensor:
     return logits + torch.stack(raised, 1).to(logits)
 
 
-def _at_points(logits: Tensor, prompts: PromptBatch) -> Tensor:
-    """Bilinear samples (N, M, P) of logits (N, M, h, w) at the prompts' points."""
-    size = prompts.coords.new_tensor([logits.shape[-1], logits.shape[-2]]) * 2.0
+def _at_points(logits: Tensor, prompts: PromptBatch, stride: int = 4) -> Tensor:
+    """Bilinear samples (N, M, P) of logits (N, M, h, w), each so many pixels wide, at the prompts' points."""
+    size = prompts.coords.new_tensor([logits.shape[-1], logits.shape[-2]]) * stride / 2.0
     grid = (prompts.coords + 0.5) / size - 1.0
     return F.grid_sample(logits.float(), grid[:, None], padding_mode="border", align_corners=False)[:, :, 0]
 
@@ -295,6 +300,10 @@ class MicroBase(PromptableBase):
     def encode_local(self, pixels: Tensor) -> Features:
         """Encode quadrants of planes (Q, 3, S, S): one level, the one above S."""
         return self.encode_level(pixels).features
+
+    def obey(self, logits: Tensor, prompts: PromptBatch, finer: Tensor) -> Tensor:
+        """Follow every click after refinement too."""
+        return obeyed(logits[:, None], prompts, finer[:, None])[:, 0]
 
     def decode_level(
         self, level: Level, image: Tensor, prompts: PromptBatch, origin: tuple[int, int] = (0, 0)

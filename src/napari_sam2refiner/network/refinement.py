@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TILE = 32  # pixels of the square along a tile
 CELL = TILE // 4  # stride-4 pixels along a tile
 APRON = 3  # stride-4 pixels around a tile that its inner pixels see
+FIRM = 8.0  # logits beyond this are further from zero than the stages can see
 BAND = 2.0  # logits nearer to zero than this are uncertain
 MOST_TILES = 256  # of one object
 TILES_AT_ONCE = 512  # bounds memory
@@ -255,6 +256,9 @@ class MaskRefinement(nn.Module):
         # How much of it all an object takes: one at first.
         self.gate = nn.Linear(width, 1)
         start_at_zero(self.gate)
+        # How far the base's firmest logits are drawn to where residuals can turn them: not at all at first.
+        self.soften = nn.Linear(width, 1)
+        start_at_zero(self.soften)
 
     def forward(
         self,
@@ -277,7 +281,9 @@ class MaskRefinement(nn.Module):
         state, residual = self.coarse(embedding, stride4, local, image, prompts, decoded, renewal)
         token = decoded.token + renewal
         gate = 2.0 * self.gate(token).sigmoid()[:, 0]  # (N,)
-        logits = decoded.chosen_logits + gate[:, None, None] * residual
+        logits = decoded.chosen_logits
+        softer = self.soften(token).tanh()[..., None] * (logits.clamp(-FIRM, FIRM) - logits)
+        logits = logits + softer + gate[:, None, None] * residual
         places = uncertain_tiles(logits.detach())
         detail = None if local is None else local.stride4
         parts = [

@@ -154,7 +154,8 @@ class ImageSession:
         if self._refines:
             parts += [partial(self._local, plane, (place,)) for place in plane.frame.places()]
         for done, part in enumerate(parts, 1):
-            part()
+            with torch.no_grad(), self._precision():
+                part()
             yield done / len(parts)
 
     def predict(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy, weighted by the object's area, plus dice.
+    """Binary cross-entropy, weighted by the area of object or mask, whichever is larger, plus dice.
 
     Parameters
     ----------
@@ -24,19 +24,27 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     (N,) tensor
     """
     area = target.sum((1, 2))
-    # A small object in a wide view would drown in its background if every pixel counted the same.
-    entropy = F.binary_cross_entropy_with_logits(logits.clamp(-12, 12), target, reduction="none").sum((1, 2))
     inside = logits.sigmoid()
+    found = inside.sum((1, 2))
+    # A small object in a wide view would drown in its background if every pixel counted the same; a large wrong mask
+    # of a small object would drown every other object of the step if only the object's area counted.
+    largest = torch.maximum(area, found.detach())
+    entropy = F.binary_cross_entropy_with_logits(_bounded(logits), target, reduction="none").sum((1, 2))
     overlap = 2.0 * (inside * target).sum((1, 2)) + 1.0
-    return entropy / (4.0 * area + 20.0) + 1.0 - overlap / (inside.sum((1, 2)) + area + 1.0)
+    return entropy / (4.0 * largest + 20.0) + 1.0 - overlap / (found + area + 1.0)
 
 
 def point_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy plus dice at points; (N, K) and (N, K) to (N,)."""
-    entropy = F.binary_cross_entropy_with_logits(logits.clamp(-12, 12), target, reduction="none").mean(1)
+    entropy = F.binary_cross_entropy_with_logits(_bounded(logits), target, reduction="none").mean(1)
     inside = logits.sigmoid()
     overlap = 2.0 * (inside * target).sum(1) + 1.0
     return entropy + 1.0 - overlap / (inside.sum(1) + target.sum(1) + 1.0)
+
+
+def _bounded(logits: Tensor) -> Tensor:
+    """Cut logits at 12 without cutting their gradients: what is firmly wrong must learn too."""
+    return logits + (logits.clamp(-12, 12) - logits).detach()
 
 
 def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
