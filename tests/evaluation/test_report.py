@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_sam2refiner.errors import SaveError
+from napari_sam2refiner.errors import ReadError, SaveError
 from napari_sam2refiner.evaluation.protocols import FieldScore
 from napari_sam2refiner.evaluation.report import (
     SetScore,
@@ -53,6 +53,21 @@ def test_harm_is_what_falls_below_the_base() -> None:
     unharmed = summarise("cells", [scored("a", [0.5], [0.6])]).cells["refined"]["1 click"].harm
     assert unharmed is not None
     assert (unharmed.share, unharmed.loss) == (0.0, 0.0)
+
+
+def test_harm_to_labels_is_what_falls_below_the_labels() -> None:
+    score = FieldScore("a", [1, 2])
+    for who, values in {"drawn": [0.8, 0.8], "base": [0.9, 0.7], "refined": [0.9, 0.79]}.items():
+        score.ious[who] = score.boundary_ious[who] = {"eroded": values}
+    cells = summarise("cells", [score]).cells
+    assert cells["drawn"]["eroded"].harm is None
+    shares = [harm.share for who in ("base", "refined") if (harm := cells[who]["eroded"].harm) is not None]
+    assert shares == [0.5, 0.0]
+
+
+def test_a_set_without_objects_is_one_sentence() -> None:
+    with pytest.raises(ReadError, match="no field of cells"):
+        summarise("cells", [FieldScore("a")])
 
 
 def test_the_mean_of_sets_counts_each_once() -> None:

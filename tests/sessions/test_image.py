@@ -9,6 +9,7 @@ from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.micro import MicroBase
 from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions import image as image_session
 from napari_sam2refiner.sessions.image import ImageSession
 from napari_sam2refiner.weights import load_model
 
@@ -113,7 +114,7 @@ def test_the_image_is_encoded_once_and_lazily(trained, image):
         session.predict(Prompts(points=[(60, 90)]), local_detail="prompted")
         assert len(calls.sizes) == 4
         session.set_image(image).encode()
-        assert calls.sizes[4:] == [1, 1, 1]
+        assert calls.sizes[4:] == [1, 1, 1, 1, 1, 1, 1]  # the quadrants too, one by one
 
 
 @pytest.mark.usefixtures("one_look")
@@ -438,7 +439,8 @@ def test_an_object_that_fills_the_view_is_seen_from_farther_away(micro, request)
     assert iou(session.predict(click).mask, truth) < 0.5
 
 
-def test_masks_of_another_base_go_through_micro(micro, nuclei):
+def test_masks_of_another_base_go_through_micro(micro, nuclei, monkeypatch):
+    monkeypatch.setattr(image_session, "SAME_OBJECT", 0.0)  # the other base is not trained
     torch.manual_seed(0)
     first = SAM2Refiner(MicroBase(width=32, memory_width=16, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1))).eval()
     first.base.input = replace(MicroBase.input, looks_again=False)  # as other bases
@@ -457,3 +459,6 @@ def test_masks_of_another_base_go_through_micro(micro, nuclei):
         np.testing.assert_array_equal(onwards.mask, session.predict(asked[i], previous=alone[i], refine=False).mask)
     for one, other in zip(session.predict_many(asked, refine=False), alone, strict=True):
         np.testing.assert_array_equal(one.mask, other.mask)
+    monkeypatch.setattr(image_session, "SAME_OBJECT", 1.1)
+    for one, other in zip(session.predict_many(asked), alone, strict=True):
+        np.testing.assert_array_equal(one.mask, other.mask)  # another object is no better outline of this one

@@ -70,6 +70,18 @@ def test_micro_takes_the_place_of_a_refiner_for_another_base(tmp_path: Path) -> 
     assert load_model("micro", refiner="micro", device="cpu").second is None
 
 
+def test_micro_takes_the_place_of_a_bases_own_refiner_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = SAM2Refiner(build_base("sam2.1_hiera_tiny"))
+    own = {key: value for key, value in model.state_dict().items() if not key.startswith("base.")}
+    path = tmp_path / "both.safetensors"
+    write_weights(path, backbone="sam2.1_hiera_tiny", base=model.base.state_dict(), refiner=own)
+    assert load_model(path, device="cpu").refiner_name == "both"
+    borrowed = load_model(path, refiner="micro", device="cpu")
+    assert borrowed.refiner_name == "micro"
+    assert borrowed.second is not None
+
+
 def test_official_layout_tells_its_backbone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     state = build_base("sam2.1_hiera_tiny").state_dict()

@@ -56,8 +56,10 @@ def drawn_at_half_size(session: PlaneSession, item: Field, ids: npt.NDArray[np.i
     ids : (N,) int32 array
         Of the objects. A pixel that two of them want goes to the surer one; one that is not found is not drawn.
     """
-    session.set_image(_halved(rescale(item.image)), "dtype")
-    boxes = [(np.array(tight_box(item.labels == i)) + 0.5) / 2 - 0.5 for i in ids]
+    small = _halved(rescale(item.image))
+    session.set_image(small, "dtype")
+    scale = np.tile(np.array(small.shape[:2]) / item.labels.shape, 2)
+    boxes = [(np.array(tight_box(item.labels == i)) + 0.5) * scale - 0.5 for i in ids]
     drawn, surest = np.zeros_like(item.labels), np.zeros(item.labels.shape, np.float32)
     for start in range(0, len(ids), AT_ONCE):
         prompts = [Prompts(boxes=box[None]) for box in boxes[start : start + AT_ONCE]]

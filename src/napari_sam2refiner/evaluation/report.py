@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_sam2refiner.errors import SaveError
+from napari_sam2refiner.errors import ReadError, SaveError
 from napari_sam2refiner.evaluation.protocols import BASE, DRAWN, REFINED, clicks_column
 from napari_sam2refiner.metrics import bootstrap_interval
 from napari_sam2refiner.planes.files import written_whole
@@ -84,14 +84,24 @@ class SetScore:
 
 
 def summarise(name: str, fields: list[FieldScore]) -> SetScore:
-    """Average over the objects of an image first, then over images; those without objects do not count."""
+    """Average over the objects of an image first, then over images; those without objects do not count.
+
+    Raises
+    ------
+    ReadError
+        If no field has an object.
+    """
     fields = [f for f in fields if f.ids]
+    if not fields:
+        msg = f"no field of {name} that was asked for has an object; ask for more fields, or leave the set out."
+        raise ReadError(msg)
     cells: dict[str, dict[str, Cell]] = {}
     for who, columns in fields[0].ious.items():
         for column in columns:
             means = [float(np.mean(f.ious[who][column])) for f in fields]
             boundary = float(np.mean([np.mean(f.boundary_ious[who][column]) for f in fields]))
-            harm = _harm(fields, column) if who == REFINED else None
+            before = _before(fields[0], who, column)
+            harm = None if before is None else _harm(fields, who, before, column)
             cells.setdefault(who, {})[column] = Cell(float(np.mean(means)), *bootstrap_interval(means), boundary, harm)
     objects = sum(len(f.ids) for f in fields)
     needed = {
@@ -101,9 +111,16 @@ def summarise(name: str, fields: list[FieldScore]) -> SetScore:
     return SetScore(name, len(fields), objects, cells, needed)
 
 
-def _harm(fields: list[FieldScore], column: str) -> Harm:
-    """Compare refined masks with the base's, object by object."""
-    change = [np.subtract(f.ious[REFINED][column], f.ious[BASE][column]) for f in fields]
+def _before(field: FieldScore, who: str, column: str) -> str | None:
+    """Whose masks somebody must not make worse: labels that were given, or the base's, if any."""
+    if who in (BASE, REFINED) and column in field.ious.get(DRAWN, {}):
+        return DRAWN
+    return BASE if who == REFINED else None
+
+
+def _harm(fields: list[FieldScore], who: str, before: str, column: str) -> Harm:
+    """Compare masks with those before, object by object."""
+    change = [np.subtract(f.ious[who][column], f.ious[before][column]) for f in fields]
     lost = np.concatenate([c[c < -HARM] for c in change])
     return Harm(float(np.mean([np.mean(c < -HARM) for c in change])), -float(lost.mean()) if lost.size else 0.0)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigError, InvalidImageError, InvalidPromptError
+from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.base import Decoded, Features, PromptBatch
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 BATCH = 32  # objects decoded at once, at most
 LOCAL_DETAIL = ("off", "prompted", "on")
 FARTHER = 0.5  # share of the square that the plane takes, seen from farther away
+SAME_OBJECT = 0.5  # IoU of two networks' masks of one object, at least
 COMBINATIONS = 4  # of quadrants that are kept, at most
 
 T = TypeVar("T")
@@ -80,6 +82,7 @@ class ImageSession:
         self._model = model
         self._most_windows = windows
         self._second = None if model.second is None else ImageSession(model.second, windows=windows)
+        self._for_second: tuple[npt.NDArray[Any], tuple[float, float] | None] | None = None  # its image, once asked
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
         self._farther: _View | None = None
@@ -126,7 +129,8 @@ class ImageSession:
         self._windows.clear()
         self._farther = None
         if self._second is not None:
-            self._second.set_image(array, limits=limits)
+            self._second.reset()
+            self._for_second = array, limits
         return self
 
     def reset(self) -> None:
@@ -134,11 +138,12 @@ class ImageSession:
         self._plane = None
         self._windows.clear()
         self._farther = None
+        self._for_second = None
         if self._second is not None:
             self._second.reset()
 
     def encode(self) -> None:
-        """Encode the image now instead of at the first prediction."""
+        """Encode the image now instead of at the first prediction, with all that the refiner may look up."""
         for _ in self.encode_in_parts():
             pass
 
@@ -225,6 +230,10 @@ class ImageSession:
             # A window is a closer look already; its own quadrants would be one more.
             self._look_closer(plane, prompts, before, answers, "off" if refined else None)
         if self._second is not None and refine:
+            if self._for_second is not None:
+                array, limits = self._for_second
+                self._second.set_image(array, limits=limits)
+                self._for_second = None
             return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
 
@@ -447,10 +456,15 @@ def _check(
 def _second_opinions(
     session: ImageSession, prompts: Sequence[Prompts], answers: list[Prediction], local_detail: LocalDetail
 ) -> list[Prediction]:
-    """Give masks, with the clicks, to another network; what the next click builds on stays the first one's."""
+    """Give masks, with the clicks, to another network; what the next click builds on stays the first one's.
+
+    It is to follow the outline of the same object: what it thinks another one stays as it was.
+    """
     found = [i for i, answer in enumerate(answers) if answer.mask.any()]
     asked = [Prompts(prompts[i].points, prompts[i].labels, mask=answers[i].mask) for i in found]
     for i, opinion in zip(found, session.predict_many(asked, local_detail=local_detail), strict=True):
+        if iou(opinion.mask, answers[i].mask) < SAME_OBJECT:
+            continue
         best = Candidate(opinion.mask, opinion.logits, opinion.score, answers[i].memo)
         others = answers[i].candidates[1:]
         answers[i] = Prediction(best.mask, best.logits, best.score, (best, *others), best.memo)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam2refiner.errors import InvalidConfigError
 from napari_sam2refiner.network.base import BOX_START, Decoded, Features, PromptBatch
 from napari_sam2refiner.training.config import RefinerTrainingConfig
 from napari_sam2refiner.training.loop import Course, Moment
@@ -75,6 +76,9 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         super().__init__(config, data)
         torch.manual_seed(config.seed)
         self.model: SAM2Refiner = load_model(base, start, device="cpu", dtype="float32")
+        if self.model.second is not None:
+            msg = f"{start} is a network of its own, no refiner to start from; give a refiner trained on {base}."
+            raise InvalidConfigError(msg)
         sets = training_fields(data, scenes=config.scenes, seed=config.seed)
         self._crops = ViewDataset(sets, config, self.model.base.input)
         self.held_out = held_out_fields(data, sets)

@@ -21,6 +21,7 @@ from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch, pick
 from napari_sam2refiner.network.frames import MASK_LOGIT
 from napari_sam2refiner.network.micro import CUTS, SCALES, Level, LevelAnswer, MicroBase, at_scale
+from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, noisy_mask, random_points, tight_box
 from napari_sam2refiner.training.losses import mask_iou
 
@@ -134,8 +135,7 @@ class Conversation:
         """Label that another tool gives object n, if it is a label of that object at all."""
         image = int(self.batch.image[n])
         if image not in self._parts:
-            pixels = F.avg_pool2d(self.batch.pixels[image].float(), SEEN).permute(1, 2, 0)
-            self._parts[image] = otsu_watershed(pixels.cpu().numpy())  # their scale makes no difference
+            self._parts[image] = _tool_labels(self.batch.pixels[image])
         part = part_over(self._parts[image], self.batch.seen[n])
         return part if part is not None and iou(part, self.batch.seen[n]) >= TOOL_IOU else None
 
@@ -235,6 +235,16 @@ def converse(
         yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown)
         if number + 1 < rounds:
             talk.correct(pick(masks, shown))
+
+
+def _tool_labels(pixels: Tensor) -> npt.NDArray[np.int32]:
+    """Labels (T, T) that another tool finds in a crop (3, S, S), without the zeros around a plane."""
+    seen = F.avg_pool2d(pixels.float(), SEEN).permute(1, 2, 0).cpu().numpy()
+    labels = np.zeros(seen.shape[:2], np.int32)
+    inside = bounding_window(np.any(seen, axis=2))
+    if inside is not None:
+        labels[inside] = otsu_watershed(seen[inside])  # the pixels' scale makes no difference
+    return labels
 
 
 def _best(answer: LevelAnswer, side: int) -> tuple[Tensor, Tensor]:

@@ -96,13 +96,14 @@ def load_model(
     if refiner == MICRO and backbone != MICRO:
         model.second = load_model(MICRO, device=target, dtype=dtype)
         model.refiner_name = MICRO
-    elif refiner is not None and refiner != source.name:
-        source = _find(refiner, "refiner", progress)
-        weights = read_weights(source.path)
-        _check_refiner(weights, source.path, backbone)
-    if weights.refiner:
-        load_state(model, weights.refiner, source.path, ignore="base.")
-        model.refiner_name = source.name
+    else:
+        if refiner is not None and refiner != source.name:
+            source = _find(refiner, "refiner", progress)
+            weights = read_weights(source.path)
+            _check_refiner(weights, source.path, backbone)
+        if weights.refiner:
+            load_state(model, weights.refiner, source.path, ignore="base.")
+            model.refiner_name = source.name
     model.device, model.compute_dtype = target, compute_dtype
     return model.to(target).eval()
 
