@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,11 @@ from napari_sam2refiner.evaluation.damage import OTSU, damaged, drawn_at_half_si
 from napari_sam2refiner.evaluation.protocols import Protocol, evaluate_field, hq_box
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.planes.intensity import limits
+from napari_sam2refiner.simulated_user import tight_box
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.prompts import Prompts
+    from napari_sam2refiner.sessions.base import Prediction
 
 Mask = npt.NDArray[np.bool_]
 
@@ -147,6 +153,9 @@ def test_hq_sams_box_lies_in_its_square() -> None:
     dot = np.zeros((4096, 4096), bool)
     dot[7, 9] = True
     assert hq_box(dot) == (6.5, 8.5, 7.5, 9.5)
+    line = np.zeros((1024, 1024), bool)
+    line[500, 100:900] = True
+    assert hq_box(line) == tight_box(line), "a single row of the square makes no box"
 
 
 def test_hq_sams_protocol_takes_intensities_as_they_are() -> None:
@@ -154,3 +163,17 @@ def test_hq_sams_protocol_takes_intensities_as_they_are() -> None:
     score = evaluate_field(session, field(), Protocol(clicks=(), boxes=False, rivals=(), hq_box=True))
     assert score.ious == {"base": {"HQ box": [1.0] * 3}}
     assert session.intensity == "dtype"
+
+
+def test_clicks_beside_hq_sams_protocol_take_percentiles() -> None:
+    session = KnowingSession(field().labels)
+    seen: list[tuple[str, bool]] = []
+    predict_many = session.predict_many
+
+    def watch(prompts: Sequence[Prompts], **options: Any) -> list[Prediction]:
+        seen.append((session.intensity, len(prompts[0].boxes) > 0))
+        return predict_many(prompts, **options)
+
+    session.predict_many = watch  # type: ignore[method-assign]
+    evaluate_field(session, field(), Protocol(clicks=(1,), boxes=False, rivals=(), hq_box=True))
+    assert seen == [("percentile", False), ("dtype", True)]

@@ -66,7 +66,7 @@ class Protocol:
     boxes : bool
         Whether tight and noisy boxes are asked.
     hq_box : bool
-        Whether HQ-SAM's box is asked, and images are taken as they are stored, not by percentiles: see `hq_box`.
+        Whether HQ-SAM's box is asked, for which images are taken as they are stored, not by percentiles: see `hq_box`.
     random_points : tuple of int
         Numbers of points, drawn uniformly inside and given at once.
     labels : bool
@@ -141,7 +141,7 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
     asked: dict[str, Answering] = dict.fromkeys((BASE, REFINED) if protocol.refined else (BASE,), session)
     asked |= {name: RIVALS[name]() for name in protocol.rivals}
     for one in dict.fromkeys(asked.values()):
-        one.set_image(item.image, "dtype" if protocol.hq_box else "percentile")
+        one.set_image(item.image)
     ids = _object_ids(item, protocol)
     score = FieldScore(item.name, ids.tolist())
     for start in range(0, len(ids), CHUNK):
@@ -154,14 +154,31 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
             if protocol.boxes:
                 ask.at_once("box", [Prompts(boxes=[tight_box(t)]) for t in truths])
                 ask.at_once("noisy box", [Prompts(boxes=[noisy_box(t, rng)]) for t in truths])
-            if protocol.hq_box:
-                ask.at_once("HQ box", [Prompts(boxes=[hq_box(t)]) for t in truths])
             for number in protocol.random_points:
                 points = [Prompts(points=random_points(t, number, rng)) for t in truths]
                 ask.at_once(random_points_column(number), points)
     if protocol.labels:
         _relabel(session, item, ids, protocol, score)
+    if protocol.hq_box:
+        _ask_hq_boxes(asked, item, ids, protocol, score)
     return score
+
+
+def _ask_hq_boxes(
+    asked: dict[str, Answering],
+    item: Field,
+    ids: npt.NDArray[np.int32],
+    protocol: Protocol,
+    score: FieldScore,
+) -> None:
+    """Measure HQ-SAM's boxes, on the image as it is stored; nobody has the image by its percentiles afterwards."""
+    for one in dict.fromkeys(asked.values()):
+        one.set_image(item.image, "dtype")
+    for start in range(0, len(ids), CHUNK):
+        truths = [item.labels == i for i in ids[start : start + CHUNK]]
+        prompts = [Prompts(boxes=[hq_box(truth)]) for truth in truths]
+        for who, one in asked.items():
+            _Asked(one, who, protocol.local_detail, score, truths).at_once("HQ box", prompts)
 
 
 def _relabel(
@@ -271,13 +288,14 @@ def hq_box(truth: Mask) -> tuple[float, float, float, float]:
     Parameters
     ----------
     truth : (Y, X) bool array
-        Not empty; one so thin that nothing is left of it in the square gives its tight box.
+        Not empty; one so thin that nothing, or a single line, is left of it in the square gives its tight box.
     """
     values = torch.from_numpy(truth)[None, None].float()
     inside = F.interpolate(values, size=(HQ_SIDE, HQ_SIDE), mode="bilinear", align_corners=False)[0, 0].numpy() > 0.5
-    if not inside.any():
+    places = np.argwhere(inside)
+    if not len(places) or not np.ptp(places, axis=0).all():
         return tight_box(truth)
-    first, last = np.argwhere(inside).min(0), np.argwhere(inside).max(0)
+    first, last = places.min(0), places.max(0)
     scale = np.tile(np.array(truth.shape) / HQ_SIDE, 2)
     y0, x0, y1, x1 = ((np.concatenate([first, last]) + 0.5) * scale - 0.5).tolist()
     return y0, x0, y1, x1
