@@ -55,8 +55,8 @@ class SourcePanel(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self._image.native)
         form.addRow("Model", self._model)
-        form.addRow(self._note)
         form.addRow(self._borrowing)
+        form.addRow(self._note)  # below, as it comes and goes with the tick
         self._image.chosen.connect(self.image_chosen)
         self._model.activated.connect(self._on_model_activated)
         self._borrowing.clicked.connect(self.borrowing_chosen)
