@@ -92,6 +92,11 @@ class Protocol:
     local_detail: LocalDetail = "prompted"
     objects: int | None = None
 
+    @property
+    def asks_by_percentiles(self) -> bool:
+        """Whether anything is asked of images that are scaled by their percentiles."""
+        return bool(self.clicks or self.targets or self.boxes or self.random_points or self.labels)
+
 
 @dataclass
 class FieldScore:
@@ -140,8 +145,9 @@ def evaluate_field(session: PlaneSession, item: Field, protocol: Protocol) -> Fi
     """
     asked: dict[str, Answering] = dict.fromkeys((BASE, REFINED) if protocol.refined else (BASE,), session)
     asked |= {name: RIVALS[name]() for name in protocol.rivals}
-    for one in dict.fromkeys(asked.values()):
-        one.set_image(item.image)
+    if protocol.asks_by_percentiles:
+        for one in dict.fromkeys(asked.values()):
+            one.set_image(item.image)
     ids = _object_ids(item, protocol)
     score = FieldScore(item.name, ids.tolist())
     for start in range(0, len(ids), CHUNK):

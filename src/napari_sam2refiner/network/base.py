@@ -10,6 +10,7 @@ methods of the network, without numpy, device moves or state, so that training a
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -160,10 +161,10 @@ class PromptableBase(SAM2Base):
         """Encode quadrants of planes (Q, 3, S, S), each at twice the scale: where the refiner looks up detail."""
         return self.encode(pixels)
 
-    def obey(self, logits: Tensor, prompts: PromptBatch, finer: Tensor) -> Tensor:  # noqa: ARG002 - official answers stay
-        """Mend logits (N, h, h) that a refiner made where they do not follow a click, if this base promises to.
+    def obey(self, logits: Tensor, prompts: PromptBatch, finer: Callable[[], Tensor]) -> Tensor:  # noqa: ARG002
+        """Mend logits (N, h, h) that a refiner made where they do not follow a click; official answers stay.
 
-        `finer` (N, S, S) is what comes on top of them.
+        `finer` gives what comes on top of them, (N, S, S); a base that promises nothing saves the work.
         """
         return logits
 

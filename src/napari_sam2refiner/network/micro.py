@@ -11,6 +11,7 @@ and is given for several cuts of the logits, of which the best makes the mask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -301,9 +302,9 @@ class MicroBase(PromptableBase):
         """Encode quadrants of planes (Q, 3, S, S): one level, the one above S."""
         return self.encode_level(pixels).features
 
-    def obey(self, logits: Tensor, prompts: PromptBatch, finer: Tensor) -> Tensor:
+    def obey(self, logits: Tensor, prompts: PromptBatch, finer: Callable[[], Tensor]) -> Tensor:
         """Follow every click after refinement too."""
-        return obeyed(logits[:, None], prompts, finer[:, None])[:, 0]
+        return obeyed(logits[:, None], prompts, finer()[:, None])[:, 0]
 
     def decode_level(
         self, level: Level, image: Tensor, prompts: PromptBatch, origin: tuple[int, int] = (0, 0)

@@ -207,8 +207,8 @@ class SAM2Refiner(nn.Module):
         answer = decoded.chosen_logits
         renewal = self.retargeting(embedding, image, prompts, encoded, decoded.token, answer)
         logits, tiles = self.refinement(pixels, embedding, features.stride4, local, image, prompts, decoded, renewal)
-        finer = tiles.add_to(torch.zeros_like(logits))
-        logits = self.base.obey(logits, prompts, finer.detach())
+        coarse = logits
+        logits = self.base.obey(coarse, prompts, lambda: tiles.add_to(torch.zeros_like(coarse)).detach())
         base_score = decoded.chosen_score
         score = base_score + self.refined_score(decoded.token + renewal, answer, logits, base_score)
         return Refined(logits, tiles, score, decoded.object_logits)

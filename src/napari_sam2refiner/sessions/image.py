@@ -82,7 +82,6 @@ class ImageSession:
         self._model = model
         self._most_windows = windows
         self._second = None if model.second is None else ImageSession(model.second, windows=windows)
-        self._for_second: tuple[npt.NDArray[Any], tuple[float, float] | None] | None = None  # its image, once asked
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
         self._farther: _View | None = None
@@ -129,8 +128,7 @@ class ImageSession:
         self._windows.clear()
         self._farther = None
         if self._second is not None:
-            self._second.reset()
-            self._for_second = array, limits
+            self._second.reset()  # it takes the plane when it is asked
         return self
 
     def reset(self) -> None:
@@ -138,7 +136,6 @@ class ImageSession:
         self._plane = None
         self._windows.clear()
         self._farther = None
-        self._for_second = None
         if self._second is not None:
             self._second.reset()
 
@@ -230,10 +227,8 @@ class ImageSession:
             # A window is a closer look already; its own quadrants would be one more.
             self._look_closer(plane, prompts, before, answers, "off" if refined else None)
         if self._second is not None and refine:
-            if self._for_second is not None:
-                array, limits = self._for_second
-                self._second.set_image(array, limits=limits)
-                self._for_second = None
+            if self._second.shape is None:
+                self._second.set_image(plane.image.numpy(), "dtype")
             return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
 
