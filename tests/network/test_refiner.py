@@ -228,6 +228,19 @@ def test_a_refined_mask_follows_every_click_as_its_base_does(micro):
     assert (full < 0).float().mean() > 0.99
 
 
+def test_the_context_of_a_pixel_is_the_whole_plane():
+    torch.manual_seed(0)
+    context = refinement.Context(32, 8)
+    x, pixels = torch.randn(2, 8, 128, 128, requires_grad=True), torch.randn(1, 3, 512, 512, requires_grad=True)
+    of, token = torch.zeros(2, dtype=torch.long), torch.randn(2, 32)
+    added = context(x, pixels, torch.randn(1, 4, 128, 128), of, token)
+    assert added.shape == x.shape
+    added[0, :, :4, :4].sum().backward()
+    assert x.grad[0, :, -4:, -4:].any()
+    assert pixels.grad[..., -16:, -16:].any()
+    assert not x.grad[1].any()
+
+
 def test_only_the_uncertain_band_is_refined():
     logits = torch.full((2, 128, 128), -20.0)
     logits[0, 20:100, 30:90] = 20.0

@@ -13,8 +13,8 @@ def test_a_folder_gives_the_sets_that_may_train_and_scenes(tmp_path: Path) -> No
     write_set(tmp_path / "may")
     write_set(tmp_path / "may_not", use="eval")
     write_set(tmp_path / "later", splits=("val",))
-    sets = training_fields([tmp_path], scenes=2, seed=0)
-    assert {name: len(fields) for name, fields in sets.items()} == {"may": 2, "scenes": 2}
+    sets = training_fields([tmp_path], scenes=2, thin_scenes=3, seed=0)
+    assert {name: len(fields) for name, fields in sets.items()} == {"may": 2, "scenes": 2, "thin_scenes": 3}
 
 
 def test_a_set_for_measuring_is_refused_when_it_is_named(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_set_for_measuring_is_refused_when_it_is_named(tmp_path: Path) -> None
         training_fields([write_set(tmp_path / "s", use="eval")], scenes=2, seed=0)
 
 
-@pytest.mark.parametrize("names", [("a/cells", "b/cells"), ("scenes", "other")])
+@pytest.mark.parametrize("names", [("a/cells", "b/cells"), ("scenes", "other"), ("thin_scenes", "other")])
 def test_sets_of_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     folders = [write_set(tmp_path / name) for name in names]
     with pytest.raises(ReadError, match="has the name of another set"):

@@ -10,6 +10,7 @@ Letters: B images, N objects, T tiles, D width of the network, S side of the squ
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -110,6 +111,51 @@ class Readout(nn.Module):
         return residual
 
 
+class Context(nn.Module):
+    """A U-Net (Ronneberger et al., arXiv 1505.04597) from S/4 to S/64: where a thread goes that the clicks lie on.
+
+    Parameters
+    ----------
+    width : int
+        D.
+    channels : int
+        c of the stage at S/4.
+    """
+
+    top = 24  # channels at S/4
+    widths = (32, 48, 64, 64)  # at S/8 to S/64
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.pixels = nn.Sequential(
+            nn.Conv2d(12, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, self.top, 3, stride=2, padding=1), nn.ReLU()
+        )
+        self.stride4 = nn.Conv2d(width // 8, self.top, 1)
+        self.enter = nn.Conv2d(channels, self.top, 3, padding=1)
+        above = (self.top, *self.widths)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(above))
+        self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in self.widths)
+        self.modulations = nn.ModuleList(Modulation(width, b) for b in self.widths)
+        self.same = nn.ModuleList(nn.Conv2d(b, b, 3, padding=1) for b in self.widths)
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in pairwise(above))
+        self.leave = nn.Conv2d(self.top, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, pixels: Tensor, stride4: Tensor, image: Tensor, token: Tensor) -> Tensor:
+        """Return what is added to the features (N, c, h, h); the others are as `CoarseStage` takes them."""
+        of_image = self.pixels(F.pixel_unshuffle(pixels, 2)) + self.stride4(stride4)  # (B, top, h, h)
+        x = F.relu(self.enter(x) + of_image.index_select(0, image))
+        levels = [x]
+        for down, norm, modulation, same in zip(self.down, self.norms, self.modulations, self.same, strict=True):
+            x = F.relu(modulation(norm(down(F.avg_pool2d(x, 2))), token))
+            x = F.relu(x + same(x))
+            levels.append(x)
+        x = levels.pop()
+        for up in reversed(self.up):
+            x = F.relu(levels.pop() + twice(up(x)))
+        added: Tensor = self.leave(x)
+        return added
+
+
 class CoarseStage(nn.Module):
     """Stage at S/4, on the whole map of each object.
 
@@ -136,6 +182,7 @@ class CoarseStage(nn.Module):
         # A wider view, at half the resolution: a quarter of the cost.
         self.widen = nn.Conv2d(channels, 2 * channels, 3, padding=1)
         self.narrow = nn.Conv2d(2 * channels, channels, 3, padding=2, dilation=2)
+        self.context = Context(width, channels)
         self.readout = Readout(width, channels)
         # What the other two modules changed, which is nothing at first, counts at once: else their own zeros behind
         # these zeros would learn nothing before these have moved.
@@ -145,6 +192,7 @@ class CoarseStage(nn.Module):
 
     def forward(
         self,
+        pixels: Tensor,
         embedding: Tensor,
         stride4: Tensor,
         local: LocalFeatures | None,
@@ -157,6 +205,8 @@ class CoarseStage(nn.Module):
 
         Parameters
         ----------
+        pixels : (B, 3, S, S)
+            The network's input.
         embedding : (B, D, h/4, h/4)
             The enhanced image embedding.
         stride4 : (B, C, h, h)
@@ -177,6 +227,7 @@ class CoarseStage(nn.Module):
         x = F.relu(self.modulation(self.norm(x), token))
         x = F.relu(x + self.conv(x))
         x = F.relu(x + twice(self.narrow(F.relu(self.widen(F.avg_pool2d(x, 2))))))
+        x = x + self.context(x, pixels, stride4, image, token)
         residual = self.readout(x, token)
         residual = residual + torch.einsum("nchw,nc->nhw", decoded.mask_features, self.retargeted(renewal))
         if local is not None:
@@ -271,14 +322,8 @@ class MaskRefinement(nn.Module):
         decoded: Decoded,
         renewal: Tensor,
     ) -> tuple[Tensor, Tiles]:
-        """Return refined logits (N, h, h) and what is added to them below stride 4.
-
-        Parameters
-        ----------
-        pixels : (B, 3, S, S)
-            The network's input; for the others see `CoarseStage`.
-        """
-        state, residual = self.coarse(embedding, stride4, local, image, prompts, decoded, renewal)
+        """Return refined logits (N, h, h) and what is added to them below stride 4; parameters as of `CoarseStage`."""
+        state, residual = self.coarse(pixels, embedding, stride4, local, image, prompts, decoded, renewal)
         token = decoded.token + renewal
         gate = 2.0 * self.gate(token).sigmoid()[:, 0]  # (N,)
         logits = decoded.chosen_logits

@@ -44,6 +44,7 @@ class TrainingConfig(BaseModel):
         "cancer_cell_migration_silver": 0.02,
         "chase_db1": 0.01,
         "scenes": 0.08,
+        "thin_scenes": 0.08,
     }
     """Shares of the data sets; sets that are not there are left out, those that are not named get 0.05."""
     scenes: int = Field(400, ge=0)
@@ -125,6 +126,8 @@ class BaseTrainingConfig(TrainingConfig):
 class RefinerTrainingConfig(TrainingConfig):
     """Settings of `train refiner`."""
 
+    thin_scenes: int = Field(200, ge=0)
+    """Synthetic scenes of neurons and filaments to draw beside the others."""
     crops: int = Field(2, ge=1)
     """Planes in a step of each process: whole fields, or windows of them."""
     objects: int = Field(8, ge=1)

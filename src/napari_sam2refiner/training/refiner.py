@@ -79,7 +79,7 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         if self.model.second is not None:
             msg = f"{start} is a network of its own, no refiner to start from; give a refiner trained on {base}."
             raise InvalidConfigError(msg)
-        sets = training_fields(data, scenes=config.scenes, seed=config.seed)
+        sets = training_fields(data, scenes=config.scenes, thin_scenes=config.thin_scenes, seed=config.seed)
         self._crops = ViewDataset(sets, config, self.model.base.input)
         self.held_out = held_out_fields(data, sets)
         self._trained = nn.ModuleDict({name: getattr(self.model, name) for name in MODULES})

@@ -6,7 +6,7 @@ labels (side, side) int32. The optics (point spread function, uneven light, nois
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -172,6 +172,34 @@ def neurons(rng: np.random.Generator, side: int) -> Scene:
     return (1.0 - image if rng.random() < 0.5 else image).astype(np.float32), labels
 
 
+def filaments(rng: np.random.Generator, side: int) -> Scene:
+    """Thin threads that branch and cross, alone or many: vessels, hyphae, microtubules."""
+    labels = np.zeros((side, side), np.int32)
+    width = float(np.exp(rng.uniform(np.log(1.2), np.log(7.0))))
+    bend = rng.uniform(0.01, 0.06)
+    for label in range(1, int(rng.integers(1, 14)) + 1):
+        own = max(1.0, width * rng.uniform(0.6, 1.3))
+        trunk = draw_curve(
+            rng,
+            labels,
+            label,
+            rng.uniform(0, side, 2),
+            rng.uniform(0, 2 * np.pi),
+            rng.uniform(0.3, 1.3) * side,
+            own,
+            bend,
+            0.4,
+        )
+        for _ in range(int(rng.integers(0, 7)) if rng.random() < 0.6 else 0):
+            fork, reach = trunk[int(rng.integers(len(trunk)))], rng.uniform(0.1, 0.5) * side
+            thinner = max(1.0, own * rng.uniform(0.4, 0.9))
+            draw_curve(rng, labels, label, fork, rng.uniform(0, 2 * np.pi), reach, thinner, bend, 0.5)
+    image = per_object(rng, labels, rng.uniform(0.3, 0.7), 1.0) * (0.6 + 0.4 * np.minimum(depth(labels) / 3, 1))
+    image = image * (1.0 + rng.uniform(0, 0.2) * texture(rng, side, rng.uniform(3, 30)))
+    image = image + rng.uniform(0, 0.3) * np.abs(texture(rng, side, rng.uniform(4, 60)))
+    return (1.0 - image if rng.random() < 0.5 else image).astype(np.float32), labels
+
+
 def membranes(rng: np.random.Generator, side: int) -> Scene:
     """A tissue of cells that fill the plane, told apart by their membranes alone."""
     count = int(rng.integers(4, 120))
@@ -258,6 +286,7 @@ SCENES: dict[str, Callable[[np.random.Generator, int], Scene]] = {
     "phase_contrast": phase_contrast,
     "rods": rods,
     "neurons": neurons,
+    "filaments": filaments,
     "membranes": membranes,
     "organelles": organelles,
     "stained": stained,
@@ -282,10 +311,13 @@ def observe(rng: np.random.Generator, image: Image) -> Image:
     return seen
 
 
-def scene(seed: int, side: int = 320) -> Scene:
+THIN = ("neurons", "filaments")
+
+
+def scene(seed: int, side: int = 320, kinds: Sequence[str] = tuple(SCENES)) -> Scene:
     """Return scene number `seed`: image (side, side[, 3]) float32 and labels (side, side) int32, never empty."""
     rng = np.random.default_rng(seed)
-    draw = list(SCENES.values())[seed % len(SCENES)]
+    draw = SCENES[kinds[seed % len(kinds)]]
     image, labels = draw(rng, side)
     while not labels.any():
         image, labels = draw(rng, side)
