@@ -95,7 +95,7 @@ def test_a_fresh_refiner_answers_as_its_base_and_harms_nobody(
     talk = Conversation(asked.batch, {"click": 1.0}, np.random.default_rng(0))
     for turn in asked.converse(talk, 2, explore=0.5):
         assert torch.equal(turn.refined.logits, turn.decoded.chosen_logits)
-    _, (base, refined) = refiner_loss(turn, asked.batch, asked.truth, refiner_config)
+    _, (base, refined) = refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))
     torch.testing.assert_close(base, refined, atol=0.02, rtol=0)
     assert base.mean() > 0.5
 
@@ -105,20 +105,19 @@ def test_one_scene_is_learned_by_heart_and_the_base_stays(
 ) -> None:
     (view,) = views(refiner_config, 1, plain=1.0)
     before = {k: v.clone() for k, v in course.model.base.state_dict().items()}
-    optimizer = torch.optim.AdamW(groups(course.trained, refiner_config), lr=2e-3)
+    optimizer = torch.optim.AdamW(groups(course.trained, refiner_config), lr=1e-3)
     asked = scene(course, view)
     losses = []
-    for _ in range(18):
-        torch.manual_seed(0)
+    for _ in range(20):
         talk = Conversation(asked.batch, {"noisy_mask": 1.0}, np.random.default_rng(0))
         (turn,) = asked.converse(talk, 1, explore=0.0, graded={0})
-        loss, ious = refiner_loss(turn, asked.batch, asked.truth, refiner_config)
+        loss, ious = refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.7 * losses[0]
-    assert ious[1].mean() >= ious[0].mean()
+    assert losses[-1] < 0.75 * losses[0]
+    assert ious[1].mean() > ious[0].mean() + 0.02
     assert all(torch.equal(v, before[k]) for k, v in course.model.base.state_dict().items())
 
 
@@ -131,7 +130,7 @@ def test_every_part_of_the_refiner_gets_a_gradient(
         asked = scene(course, view, (0, 1, 2, 3))
         talk = Conversation(asked.batch, {"box": 1.0}, np.random.default_rng(0))
         *_, turn = asked.converse(talk, 2, explore=0.0, graded={1})
-        loss, _ = refiner_loss(turn, asked.batch, asked.truth, refiner_config)
+        loss, _ = refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -148,7 +147,7 @@ def test_answers_before_the_last_can_be_learned_from(
     turns = list(asked.converse(talk, 3, explore=0.0, graded={0, 2}))
     assert [turn.refined.logits.requires_grad for turn in turns] == [True, False, True]
     for turn in turns[::2]:
-        refiner_loss(turn, asked.batch, asked.truth, refiner_config)[0].backward()
+        refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))[0].backward()
 
 
 def test_harm_costs_extra(course: RefinerCourse, refiner_config: RefinerTrainingConfig) -> None:
@@ -160,16 +159,15 @@ def test_harm_costs_extra(course: RefinerCourse, refiner_config: RefinerTraining
     costs = []
     for answer in (turn, worse):
         for weight in (0.0, 1.0):
-            torch.manual_seed(0)
             config = refiner_config.model_copy(update={"harm_weight": weight})
-            costs.append(refiner_loss(answer, asked.batch, asked.truth, config)[0].item())
+            costs.append(refiner_loss(answer, asked.batch, asked.truth, config, np.random.default_rng(1))[0].item())
     assert costs[1] - costs[0] < 0.05
     assert costs[3] - costs[2] > costs[1] - costs[0] + 0.05
 
 
 def test_points_lie_in_their_boxes_and_where_masks_are_uncertain() -> None:
     columns = torch.arange(64.0).expand(1, 64, 64)
-    points = uncertain_points(columns - 20.0, torch.tensor([[10.0, 30.0, 50.0, 40.0]]), 100)
+    points = uncertain_points(columns - 20.0, torch.tensor([[10.0, 30.0, 50.0, 40.0]]), 100, np.random.default_rng(0))
     assert points.shape == (1, 100, 2)
     x, y = (points[0] + 1.0).T * 32.0
     assert 10 <= x.min() <= x.max() <= 50

@@ -180,7 +180,6 @@ def _train(make_course: Callable[[], Course[Any]], out: Path, say: Callable[[str
     if not fabric.is_global_zero:
         say = _say_nothing
     course = make_course()
-    torch.manual_seed(course.config.seed)
     for line in course.about():
         say(line)
     course.to(memory_format=torch.channels_last)  # a tenth faster on a CPU
@@ -370,7 +369,6 @@ def save_checkpoint(run: Run, path: Path) -> None:
         "trained": run.trained.state_dict(),
         "averaged": run.averaged,
         "optimizer": run.optimizer.state_dict(),
-        "random": torch.get_rng_state(),
     }
     with written_whole(path) as partial:
         torch.save(state, partial)
@@ -404,7 +402,6 @@ def load_checkpoint(run: Run, path: Path) -> None:
             "or choose another folder."
         )
         raise InvalidConfigError(msg)
-    torch.set_rng_state(state["random"])
     device = next(run.trained.parameters()).device
     run.step, run.minutes, run.recent, run.best = state["step"], state["minutes"], state["recent"], state["best"]
     run.averaged = {k: v.to(device) for k, v in state["averaged"].items()}

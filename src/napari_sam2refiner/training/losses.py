@@ -5,6 +5,7 @@ Letters: N objects, h x w pixels.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -54,7 +55,7 @@ def soft_iou(logits: Tensor, target: Tensor) -> Tensor:
     return (both + 1.0) / (inside.sum(1) + target.sum(1) - both + 1.0)
 
 
-def uncertain_points(logits: Tensor, boxes: Tensor, count: int) -> Tensor:
+def uncertain_points(logits: Tensor, boxes: Tensor, count: int, rng: np.random.Generator) -> Tensor:
     """Draw points where masks are uncertain, three quarters of them, and anywhere (PointRend, arXiv 1912.08193).
 
     Parameters
@@ -64,6 +65,7 @@ def uncertain_points(logits: Tensor, boxes: Tensor, count: int) -> Tensor:
         x0, y0, x1, y1 in pixels, where points of each object may lie.
     count : int
         K.
+    rng : Generator
 
     Returns
     -------
@@ -72,7 +74,8 @@ def uncertain_points(logits: Tensor, boxes: Tensor, count: int) -> Tensor:
     """
     size, side = len(logits), logits.shape[-1]
     start, end = boxes[:, None, :2], boxes[:, None, 2:]
-    places = (start + torch.rand(size, 3 * count, 2, device=logits.device) * (end - start)) / side * 2.0 - 1.0
+    anywhere = torch.from_numpy(rng.random((size, 3 * count, 2), np.float32)).to(logits.device)
+    places = (start + anywhere * (end - start)) / side * 2.0 - 1.0
     least = sample(logits.detach(), places).abs().topk(3 * count // 4, 1, largest=False).indices
     picked = places.gather(1, least[..., None].expand(-1, -1, 2))
     return torch.cat([picked, places[:, : count - picked.shape[1]]], 1)

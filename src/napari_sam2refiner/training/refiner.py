@@ -117,7 +117,7 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         losses = []
         for number, turn in enumerate(scene.converse(talk, rounds, explore=EXPLORE, graded=graded)):
             if number in graded:
-                loss, ious = refiner_loss(turn, scene.batch, scene.truth, config)
+                loss, ious = refiner_loss(turn, scene.batch, scene.truth, config, rng)
                 losses.append(loss)
         loss = torch.stack(losses).mean()
         base, refined = ious[0].mean().item(), ious[1].mean().item()
@@ -251,7 +251,7 @@ def _quadrants(views: list[View], rng: np.random.Generator, without: float) -> l
 
 
 def refiner_loss(
-    turn: Turn, batch: Batch, truth: Tensor, config: RefinerTrainingConfig
+    turn: Turn, batch: Batch, truth: Tensor, config: RefinerTrainingConfig, rng: np.random.Generator
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Return the loss of refined masks, and the IoU (N,) of base and refined masks as the user sees them.
 
@@ -262,7 +262,7 @@ def refiner_loss(
     before = turn.decoded.chosen_logits.float()
     coarse = mask_loss(logits, F.avg_pool2d(truth[:, None], 4)[:, 0])
     full, half = tiles.add_to(logits), tiles.add_half_to(logits)
-    points = uncertain_points(full, _surroundings(truth, before), config.points)
+    points = uncertain_points(full, _surroundings(truth, before), config.points, rng)
     target = sample(truth, points)
     fine = point_loss(sample(full, points), target)
     middle = point_loss(sample(half, points), target)
