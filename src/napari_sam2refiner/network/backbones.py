@@ -95,11 +95,12 @@ class Sam21Base(PromptableBase):
     ----------
     hiera : dict
         Arguments of the trunk, the only thing in which the sizes differ.
+    side : int
+        S, a multiple of 128; official weights know 1024.
     """
 
-    input = InputSpec(1024, "stretch", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-    def __init__(self, hiera: dict[str, Any]) -> None:
+    def __init__(self, hiera: dict[str, Any], side: int = 1024) -> None:
+        self.input = InputSpec(side, "stretch", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         width = hiera["embed_dim"]
         super().__init__(
             image_encoder=ImageEncoder(
@@ -116,7 +117,7 @@ class Sam21Base(PromptableBase):
             memory_attention=_memory_attention(),
             memory_encoder=_memory_encoder(),
             num_maskmem=7,
-            image_size=1024,
+            image_size=side,
             sigmoid_scale_for_mem_enc=20.0,
             sigmoid_bias_for_mem_enc=-10.0,
             use_mask_input_as_output_without_sam=True,

@@ -97,6 +97,8 @@ class Decoded(NamedTuple):
         Upscaled mask features of the chosen candidate.
     object_logits : (N,)
         Above zero if the object is there.
+    pointer_token : (N, D)
+        Token that the memory's pointer is made from: where one mask was meant, the first, whichever was chosen.
     """
 
     logits: Tensor
@@ -105,6 +107,7 @@ class Decoded(NamedTuple):
     token: Tensor
     mask_features: Tensor
     object_logits: Tensor
+    pointer_token: Tensor
 
     @property
     def chosen_logits(self) -> Tensor:
@@ -195,11 +198,14 @@ class PromptableBase(SAM2Base):
         )
         if multimask:
             logits, scores, tokens = logits[:, 1:], scores[:, 1:], tokens[:, 1:]
+            chosen = scores.argmax(1)
+            pointer_token = pick(tokens, chosen)
         else:
+            pointer_token = tokens[:, 0]
             one_mask = self._stable_mask(logits, scores)
             logits, scores, tokens = (pick(values, one_mask)[:, None] for values in (logits, scores, tokens))
-        chosen = scores.argmax(1)
-        return Decoded(logits, scores, chosen, pick(tokens, chosen), mask_features, object_logits[:, 0])
+            chosen = torch.zeros_like(one_mask)
+        return Decoded(logits, scores, chosen, pick(tokens, chosen), mask_features, object_logits[:, 0], pointer_token)
 
     def _stable_mask(self, logits: Tensor, scores: Tensor) -> Tensor:
         """Index (N,) of the one mask meant: the first, or where it is not stable the best of the others.

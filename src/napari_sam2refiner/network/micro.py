@@ -365,7 +365,7 @@ class MicroBase(PromptableBase):
             logits, scores = pick(logits, chosen)[:, None], pick(scores, chosen)[:, None]
             chosen = torch.zeros_like(chosen)
         logits = obeyed(logits, prompts)
-        return Decoded(logits, scores, chosen, token, mask_features, object_logits)
+        return Decoded(logits, scores, chosen, token, mask_features, object_logits, token)
 
 
 def at_scale(prompts: PromptBatch, scale: int) -> PromptBatch:

@@ -1,0 +1,143 @@
+"""What a stack session keeps of one object: its prompts, its masks frame by frame, and what the memory reads of them.
+
+Maps are kept of the frames that the next one reads and of anchors; masks, pointers and scores of every frame, so that
+what is missing can be made again.
+
+Letters: h stride-4 pixels of the square; M, D widths of memory and network; g = h / 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.prompts import Prompts
+
+FAINT = -6.0  # logits below are forgotten
+
+
+class Mask(NamedTuple):
+    """Logits (h, h), cut to where they are not faint, in half precision."""
+
+    part: Tensor
+    place: tuple[int, int]  # of its first row and column
+    side: int
+
+    @classmethod
+    def of(cls, logits: Tensor) -> Mask:
+        """Keep logits (h, h)."""
+        there = torch.nonzero(logits > FAINT)
+        if not len(there):
+            return cls(logits.new_empty(0, 0, dtype=torch.float16).cpu(), (0, 0), len(logits))
+        # With a pixel more around it, so that an outline between two pixels stays where it is.
+        (y0, x0), (y1, x1) = (there.amin(0) - 1).clamp(min=0).tolist(), (there.amax(0) + 1).tolist()
+        part = logits[y0 : y1 + 1, x0 : x1 + 1].to("cpu", torch.float16, copy=True)
+        return cls(part, (y0, x0), len(logits))
+
+    def logits(self) -> Tensor:
+        """Return them as (h, h) float32; what was forgotten is faint."""
+        (y, x), (rows, columns) = self.place, self.part.shape
+        around = (x, self.side - x - columns, y, self.side - y - rows)
+        return F.pad(self.part.float(), around, value=FAINT)
+
+
+@dataclass
+class Impression:
+    """What is known of an object on a frame.
+
+    Attributes
+    ----------
+    mask : Mask
+    pointer : (D,)
+    score : float
+        Predicted IoU.
+    object_logit : float
+        Above zero if it is there.
+    maps : (M, g, g) or None
+        None where they are not kept.
+    """
+
+    mask: Mask
+    pointer: Tensor
+    score: float
+    object_logit: float
+    maps: Tensor | None = None
+
+
+@dataclass
+class Track:
+    """One object in a stack.
+
+    Attributes
+    ----------
+    prompts : dict of int to Prompts
+        By frame.
+    anchors, others : dict of int to Impression
+        Frames with prompts, and frames that it was carried to.
+    steps : dict of int to int
+        In which direction it was carried to a frame.
+    """
+
+    prompts: dict[int, Prompts] = field(default_factory=dict)
+    anchors: dict[int, Impression] = field(default_factory=dict)
+    others: dict[int, Impression] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
+
+    def at(self, frame: int) -> Impression | None:
+        """Return what is known of it on a frame."""
+        return self.anchors.get(frame) or self.others.get(frame)
+
+    def remembered(self, frame: int, step: int, most: int) -> Iterator[tuple[int, int]]:
+        """Yield frame and age of what is remembered on a frame that is reached by `step` (1 or -1): anchors first."""
+        yield from ((anchor, 0) for anchor in self.anchors if anchor != frame)
+        for age in range(most, 0, -1):
+            if frame - step * age in self.others:
+                yield frame - step * age, age
+
+    def pointed(self, frame: int, step: int, most: int) -> Iterator[tuple[int, int]]:
+        """Yield frame and distance of the pointers that are read on a frame: anchors passed, then those just passed."""
+        yield from ((anchor, step * (frame - anchor)) for anchor in self.anchors if step * (frame - anchor) > 0)
+        for distance in range(1, most):
+            if frame - step * distance in self.others:
+                yield frame - step * distance, distance
+
+    def known(self, frame: int) -> Impression:
+        """Return what is known of it on a frame where something is."""
+        return self.anchors[frame] if frame in self.anchors else self.others[frame]
+
+    def was_carried_to(self, frame: int) -> bool:
+        """Whether a frame, now perhaps an anchor, was reached from another anchor first."""
+        return frame in self.steps
+
+    def take(self, frame: int, prompts: Prompts, impression: Impression) -> None:
+        """Make a frame an anchor."""
+        self._forget_around(frame)
+        self.prompts[frame], self.anchors[frame] = prompts, impression
+
+    def drop(self, frame: int) -> None:
+        """Take an anchor back, with what was carried from it."""
+        self._forget_around(frame)
+        self.steps.pop(frame, None)
+        del self.prompts[frame], self.anchors[frame]
+
+    def forget_maps(self, frame: int, step: int, most: int) -> None:
+        """Let go of maps that no frame after this one reads."""
+        old = self.others.get(frame - step * most)
+        if old is not None:
+            old.maps = None
+
+    def _forget_around(self, frame: int) -> None:
+        """Forget where it was carried to on either side of a frame, as far as the next anchors."""
+        before = max((t for t in self.anchors if t < frame), default=-1)
+        after = min((t for t in self.anchors if t > frame), default=None)
+        gone = [t for t in self.others if t > before and (after is None or t < after)]
+        for t in gone:
+            del self.others[t]
+            if t != frame:
+                del self.steps[t]

@@ -1,0 +1,178 @@
+"""Parity with the official video predictor, on its own network with random weights, at a quarter of the side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import sam2.sam2_video_predictor as official_module
+import torch
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from sam2.build_sam import build_sam2_video_predictor
+
+from napari_sam2refiner.metrics import iou
+from napari_sam2refiner.network.backbones import _HIERA, Sam21Base
+from napari_sam2refiner.network.refiner import SAM2Refiner
+from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.stack import StackSession
+
+SIDE, FRAMES = 256, 12
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def official() -> Any:
+    """The official predictor, every answered frame with prompts an anchor."""
+    if not GlobalHydra.instance().is_initialized():
+        initialize_config_module("sam2", version_base="1.2")
+    torch.manual_seed(0)
+    extra = [f"++model.image_size={SIDE}", "++model.add_all_frames_to_correct_as_cond=true"]
+    model = build_sam2_video_predictor("configs/sam2.1/sam2.1_hiera_t.yaml", device="cpu", hydra_overrides_extra=extra)
+    model.fill_hole_area = 0
+    with torch.no_grad():
+        # Masks that mean something, of objects that are there, and memories that matter.
+        for mlp in model.sam_mask_decoder.output_hypernetworks_mlps:
+            mlp.layers[-1].weight.mul_(20)
+        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(3.0)
+        for parameter in (model.maskmem_tpos_enc, model.no_mem_embed):
+            parameter.normal_(std=0.5)
+    return model
+
+
+@pytest.fixture(scope="module")
+def refiner(official: Any) -> SAM2Refiner:
+    base = Sam21Base(_HIERA["sam2.1_hiera_tiny"], side=SIDE)
+    base.load_state_dict(official.state_dict(), strict=True)
+    return SAM2Refiner(base.eval()).eval()
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """Discs that move over a bright ground."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    stack = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8)
+    for t in range(FRAMES):
+        image = 90 + 30 * np.sin(columns / 17)
+        for y, x, radius in ((80 + 3 * t, 90, 30), (170, 160 - 4 * t, 25), (120, 200, 18)):
+            image = np.where((rows - y) ** 2 + (columns - x) ** 2 < radius**2, 200.0, image)
+        stack[t] = (image[..., None] + rng.normal(0, 6, (SIDE, SIDE, 3))).clip(0, 255)
+    return stack
+
+
+class Official:
+    """The official predictor as it is used, its reading of JPEG files left out."""
+
+    def __init__(self, predictor: Any, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+        mean, std = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        images = (torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        monkeypatch.setattr(official_module, "load_video_frames", lambda **_: (images, SIDE, SIDE))
+        monkeypatch.setattr(official_module, "tqdm", lambda order, **_: order)
+        self.predictor = predictor
+        self.state = predictor.init_state("frames")
+
+    def add(self, number: int, frame: int, prompts: Prompts) -> np.ndarray:
+        if prompts.mask is not None:
+            _, _, logits = self.predictor.add_new_mask(self.state, frame, number, prompts.mask)
+        else:
+            points = prompts.points[:, ::-1].copy() if len(prompts.points) else None
+            labels = prompts.labels.astype(np.int32) if len(prompts.points) else None
+            box = prompts.boxes[0][[1, 0, 3, 2]] if len(prompts.boxes) else None
+            _, _, logits = self.predictor.add_new_points_or_box(self.state, frame, number, points, labels, box=box)
+        return (logits[self.state["obj_ids"].index(number), 0] > 0).numpy()
+
+    def masks(self, start: int | None = None, *, reverse: bool = False) -> dict[int, dict[int, np.ndarray]]:
+        passes = self.predictor.propagate_in_video(self.state, start_frame_idx=start, reverse=reverse)
+        return {t: {n: (m[0] > 0).numpy() for n, m in zip(ids, logits, strict=True)} for t, ids, logits in passes}
+
+
+@pytest.fixture
+def make_official(official: Any, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Official]:
+    return lambda: Official(official, frames, monkeypatch)
+
+
+@pytest.fixture
+def ours(refiner: SAM2Refiner, frames: np.ndarray) -> StackSession:
+    return StackSession(refiner, frames, limits=(0.0, 255.0))
+
+
+def assert_alike(ours: StackSession, theirs: dict[int, dict[int, np.ndarray]], frames: range, numbers=(1,)) -> None:
+    for t in frames:
+        found = ours.at(t).objects
+        for number in numbers:
+            assert found[number].mask.any()
+            assert iou(found[number].mask, theirs[t][number]) >= 0.999, (t, number)
+
+
+def disc(y: int, x: int, radius: int) -> np.ndarray:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    return (rows - y) ** 2 + (columns - x) ** 2 < radius**2
+
+
+PROMPTS = {
+    "click": Prompts([(80, 90)]),
+    "clicks": Prompts([(80, 90), (90, 100), (10, 10)], [1, 1, 0]),
+    "box": Prompts(boxes=[(50, 60, 110, 120)]),
+    "box and click": Prompts([(80, 90)], boxes=[(50, 60, 110, 120)]),
+    "mask": Prompts(mask=disc(80, 90, 30)),
+}
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_one_object_forwards(ours: StackSession, make_official: Callable[[], Official], kind: str) -> None:
+    theirs = make_official()
+    for one in (ours, theirs):
+        one.add(1, 0, PROMPTS[kind])
+    seen = [frame.index for frame in ours.propagate("forward")]
+    assert seen == list(range(FRAMES))
+    assert_alike(ours, theirs.masks(), range(FRAMES))
+
+
+def test_several_objects_on_one_frame_both_ways(ours: StackSession, make_official: Callable[[], Official]) -> None:
+    theirs = make_official()
+    for one in (ours, theirs):
+        one.add(1, 5, PROMPTS["click"])
+        one.add(2, 5, Prompts(mask=disc(170, 140, 25)))
+        one.add(7, 5, Prompts(boxes=[(100, 180, 140, 220)]))
+    seen = [frame.index for frame in ours.propagate()]
+    assert seen == [*range(5, FRAMES), *range(FRAMES - 1, -1, -1)]
+    assert_alike(ours, theirs.masks(5), range(5, FRAMES), (1, 2, 7))
+    assert_alike(ours, theirs.masks(5, reverse=True), range(5), (1, 2, 7))
+
+
+def test_objects_on_different_frames_do_not_disturb_each_other(
+    ours: StackSession, make_official: Callable[[], Official]
+) -> None:
+    anchors = {1: (0, PROMPTS["click"]), 2: (4, Prompts([(170, 145)])), 3: (2, PROMPTS["box"])}
+    for number, (frame, prompts) in anchors.items():
+        ours.add(number, frame, prompts)
+    list(ours.propagate("forward"))
+    for number, (frame, prompts) in anchors.items():
+        theirs = make_official()  # on its own: before its anchor it would be guessed at, and that remembered
+        theirs.add(number, frame, prompts)
+        assert_alike(ours, theirs.masks(frame), range(frame, FRAMES), (number,))
+        assert all(number not in ours.at(t).objects for t in range(frame))
+
+
+def test_a_correction_changes_its_frame_at_once_and_the_others_when_they_are_propagated(
+    ours: StackSession, make_official: Callable[[], Official]
+) -> None:
+    theirs, corrected = make_official(), Prompts([(98, 90), (20, 20)], [1, 0])
+    for one in (ours, theirs):
+        one.add(1, 0, PROMPTS["click"])
+        one.add(2, 0, Prompts([(120, 200)]))
+    list(ours.propagate("forward"))
+    before = {t: ours.at(t) for t in range(FRAMES)}
+    theirs.masks()
+    at_once = theirs.add(1, 6, corrected)
+    assert iou(ours.add(1, 6, corrected).objects[1].mask, at_once) >= 0.999
+    assert 1 not in ours.at(7).objects
+    list(ours.propagate("forward"))
+    assert_alike(ours, theirs.masks(0), range(FRAMES), (1, 2))
+    assert all(ours.at(t).objects[2].logits is not None for t in range(FRAMES))
+    for t in range(FRAMES):
+        np.testing.assert_array_equal(ours.at(t).objects[2].logits, before[t].objects[2].logits)
