@@ -9,6 +9,7 @@ from napari_sam2refiner.network.backbones import build_base
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.network.localization import put_together, quadrants_of
+from napari_sam2refiner.network.look import PixelLook, likeness, pooled
 from napari_sam2refiner.network.micro import MicroBase
 from napari_sam2refiner.network.refiner import SAM2Refiner
 
@@ -50,7 +51,7 @@ def answer(model: SAM2Refiner, pixels: torch.Tensor, prompts: PromptBatch, *, lo
         detail = model.localize(features, quadrants, torch.zeros(2, dtype=torch.long), torch.tensor([0, 3]))
     with torch.no_grad():
         decoded = model.base.decode(features, image, prompts, multimask=multimask)
-    return decoded, model.refine(features, detail, image, prompts, decoded, pixels)
+    return decoded, model.refine(features, detail, image, prompts, decoded, model.look(features, pixels))
 
 
 def assert_unchanged(decoded, refined):
@@ -107,7 +108,9 @@ def test_a_fresh_refiner_answers_as_micro_bit_for_bit(micro, kind, detailed):
     image = torch.zeros(3, dtype=torch.long)
     with torch.no_grad():
         decoded = model.base.decode(features, image, prompts, multimask=True)
-        refined = model.refine(features, local if detailed else None, image, prompts, decoded, pixels)
+        refined = model.refine(
+            features, local if detailed else None, image, prompts, decoded, model.look(features, pixels)
+        )
     assert_unchanged(decoded, refined)
     assert model.is_untrained
 
@@ -120,7 +123,9 @@ def test_a_fresh_refiner_answers_as_tiny_bit_for_bit(tiny):
         for kind in PROMPTS:
             prompts = make_prompts(kind, 1024)
             decoded = model.base.decode(features, image, prompts, multimask=kind == "points")
-            assert_unchanged(decoded, model.refine(features, detail, image, prompts, decoded, pixels))
+            assert_unchanged(
+                decoded, model.refine(features, detail, image, prompts, decoded, model.look(features, pixels))
+            )
 
 
 def test_detail_comes_from_source_pixels(tiny):
@@ -144,6 +149,7 @@ def test_all_of_the_refiner_learns_and_nothing_of_the_base():
             F.mse_loss(refined.tiles.add_to(refined.logits), target)
             + stride2
             + F.mse_loss(refined.score, target[:, 0, 0])
+            + model.pixel_look.seen(model.look(model.encode(pixels), pixels)).square().mean()
         )
         loss.backward()
         optimizer.step()
@@ -165,13 +171,13 @@ def test_objects_do_not_depend_on_their_neighbours():
     with torch.no_grad():
         features = model.encode(pixels)
         decoded = model.base.decode(features, image, prompts, multimask=True)
-        together = model.refine(features, None, image, prompts, decoded, pixels)
+        together = model.refine(features, None, image, prompts, decoded, model.look(features, pixels))
         whole = together.tiles.add_to(together.logits)
         for n in range(3):
             row = slice(n, n + 1)
             one = PromptBatch(prompts.coords[row], prompts.labels[row], prompts.mask_logits[row], prompts.has_mask[row])
             part = type(decoded)(*(values[row] for values in decoded))
-            alone = model.refine(features, None, image[row], one, part, pixels)
+            alone = model.refine(features, None, image[row], one, part, model.look(features, pixels))
             assert torch.allclose(alone.logits, together.logits[row], atol=1e-4)
             assert torch.allclose(alone.score, together.score[row], atol=1e-5)
             assert torch.allclose(alone.tiles.add_to(alone.logits), whole[row], atol=1e-3)
@@ -219,7 +225,7 @@ def test_a_refined_mask_follows_every_click_as_its_base_does(micro):
         prompts = PromptBatch(coords, labels, None, torch.zeros(2, dtype=torch.bool))
         of = torch.zeros(2, dtype=torch.long)
         decoded = model.base.decode(features, of, prompts, multimask=False)
-        refined = model.refine(features, None, of, prompts, decoded, pixels)
+        refined = model.refine(features, None, of, prompts, decoded, model.look(features, pixels))
     full = refined.tiles.add_to(refined.logits)
     grid = ((coords + 0.5) / 256 - 1)[:, None]
     at = F.grid_sample(full[:, None], grid, align_corners=False)[:, 0, 0]
@@ -230,15 +236,28 @@ def test_a_refined_mask_follows_every_click_as_its_base_does(micro):
 
 def test_the_context_of_a_pixel_is_the_whole_plane():
     torch.manual_seed(0)
-    context = refinement.Context(32, 8)
+    context, look = refinement.Context(32, 8), PixelLook(32)
     x, pixels = torch.randn(2, 8, 128, 128, requires_grad=True), torch.randn(1, 3, 512, 512, requires_grad=True)
-    of, token = torch.zeros(2, dtype=torch.long), torch.randn(2, 32)
-    added = context(x, pixels, torch.randn(1, 4, 128, 128), of, token)
+    seen = look(pixels, torch.randn(1, 4, 128, 128), torch.randn(1, 32, 32, 32))
+    assert seen.half.shape[-1] == 256
+    assert seen.quarter.shape[-1] == 128
+    added = context(x, seen, torch.zeros(2, dtype=torch.long), torch.randn(2, 32))
     assert added.shape == x.shape
     added[0, :, :4, :4].sum().backward()
     assert x.grad[0, :, -4:, -4:].any()
     assert pixels.grad[..., -16:, -16:].any()
     assert not x.grad[1].any()
+
+
+def test_likeness_is_that_to_the_mean_of_what_is_weighted():
+    maps = torch.randn(2, 5, 8, 8)
+    image, weights = torch.tensor([1, 0, 1]), torch.rand(3, 8, 8)
+    means = pooled(maps, image, weights)
+    expected = (maps[image] * weights[:, None]).sum((2, 3)) / weights.sum((1, 2))[:, None]
+    assert torch.allclose(means, expected, atol=1e-5)
+    alike = likeness(maps, image, means)
+    assert torch.allclose(alike, F.cosine_similarity(maps[image], expected[..., None, None]), atol=1e-5)
+    assert not pooled(maps, image, torch.zeros(3, 8, 8)).any()
 
 
 def test_only_the_uncertain_band_is_refined():
@@ -288,7 +307,7 @@ def test_positive_and_negative_prompts_keep_opposite_effects():
         decoded = model.base.decode(features, image, prompts, multimask=False)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
     for _ in range(25):
-        refined = model.refine(features, None, image, prompts, decoded, pixels)
+        refined = model.refine(features, None, image, prompts, decoded, model.look(features, pixels))
         loss = F.binary_cross_entropy_with_logits(refined.logits, target)
         optimizer.zero_grad()
         loss.backward()

@@ -346,7 +346,7 @@ def disc(shape: tuple[int, ...], centre: tuple[int, int], radius: float = 4) -> 
 
 @pytest.fixture(scope="module")
 def micro() -> SAM2Refiner:
-    return load_model("micro", device="cpu")
+    return load_model("micro", "none", device="cpu")
 
 
 def test_small_objects_are_looked_at_again_closer(micro, nuclei, request):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from annotated import discs
+from torch.nn import functional as F
 
 from napari_sam2refiner.datasets import Field
 from napari_sam2refiner.network.micro import MicroBase
@@ -16,7 +17,7 @@ from napari_sam2refiner.planes.intensity import limits
 from napari_sam2refiner.training.config import RefinerTrainingConfig, load_config
 from napari_sam2refiner.training.loop import groups, train
 from napari_sam2refiner.training.losses import uncertain_points
-from napari_sam2refiner.training.refiner import RefinerCourse, Scene, refiner_loss
+from napari_sam2refiner.training.refiner import RefinerCourse, Scene, look_loss, refiner_loss
 from napari_sam2refiner.training.rounds import Conversation
 from napari_sam2refiner.training.views import View, ViewDataset
 from napari_sam2refiner.weights.format import read_weights
@@ -106,9 +107,9 @@ def test_one_scene_is_learned_by_heart_and_the_base_stays(
     (view,) = views(refiner_config, 1, plain=1.0)
     before = {k: v.clone() for k, v in course.model.base.state_dict().items()}
     optimizer = torch.optim.AdamW(groups(course.trained, refiner_config), lr=1e-3)
-    asked = scene(course, view)
     losses = []
     for _ in range(20):
+        asked = scene(course, view)
         talk = Conversation(asked.batch, {"noisy_mask": 1.0}, np.random.default_rng(0))
         (turn,) = asked.converse(talk, 1, explore=0.0, graded={0})
         loss, ious = refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))
@@ -119,6 +120,16 @@ def test_one_scene_is_learned_by_heart_and_the_base_stays(
     assert losses[-1] < 0.75 * losses[0]
     assert ious[1].mean() > ious[0].mean() + 0.02
     assert all(torch.equal(v, before[k]) for k, v in course.model.base.state_dict().items())
+
+
+def test_where_objects_and_outlines_are_seen_is_learned_from_the_labels(refiner_config: RefinerTrainingConfig) -> None:
+    (view,) = views(refiner_config, 1, plain=1.0)
+    objects = view.frame.share(view.labels > 0)
+    half = F.avg_pool2d(objects[None, None], 2)[:, 0]
+    right, wrong = (torch.stack([sign * (20.0 * half - 10.0), torch.full_like(half, -5.0)], 1) for sign in (1, -1))
+    assert look_loss(right, [view]) < 0.6 * look_loss(wrong, [view])
+    nowhere = torch.full_like(right, -5.0)
+    assert look_loss(right, [view]) < look_loss(nowhere, [view])
 
 
 def test_every_part_of_the_refiner_gets_a_gradient(
@@ -132,7 +143,7 @@ def test_every_part_of_the_refiner_gets_a_gradient(
         *_, turn = asked.converse(talk, 2, explore=0.0, graded={1})
         loss, _ = refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))
         optimizer.zero_grad()
-        loss.backward()
+        (loss + look_loss(course.model.pixel_look.seen(asked.look), [view])).backward()
         optimizer.step()
     missing = [name for name, p in course.trained.named_parameters() if p.grad is None or not p.grad.any()]
     assert missing == []
@@ -146,8 +157,10 @@ def test_answers_before_the_last_can_be_learned_from(
     talk = Conversation(asked.batch, {"click": 1.0}, np.random.default_rng(0))
     turns = list(asked.converse(talk, 3, explore=0.0, graded={0, 2}))
     assert [turn.refined.logits.requires_grad for turn in turns] == [True, False, True]
-    for turn in turns[::2]:
-        refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))[0].backward()
+    rng = np.random.default_rng(1)
+    torch.stack(
+        [refiner_loss(t, asked.batch, asked.truth, refiner_config, rng)[0] for t in turns[::2]]
+    ).sum().backward()
 
 
 def test_harm_costs_extra(course: RefinerCourse, refiner_config: RefinerTrainingConfig) -> None:

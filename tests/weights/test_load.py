@@ -77,6 +77,7 @@ def test_micro_takes_the_place_of_a_bases_own_refiner_too(tmp_path: Path) -> Non
     path = tmp_path / "both.safetensors"
     write_weights(path, backbone="sam2.1_hiera_tiny", base=model.base.state_dict(), refiner=own)
     assert load_model(path, device="cpu").refiner_name == "both"
+    assert load_model(path, refiner="none", device="cpu").refiner_name is None
     borrowed = load_model(path, refiner="micro", device="cpu")
     assert borrowed.refiner_name == "micro"
     assert borrowed.second is not None

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, spots, start_at_zero
+from napari_sam2refiner.network.look import HALF, QUARTER, Look, likeness, pooled
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
@@ -127,10 +128,7 @@ class Context(nn.Module):
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
-        self.pixels = nn.Sequential(
-            nn.Conv2d(12, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, self.top, 3, stride=2, padding=1), nn.ReLU()
-        )
-        self.stride4 = nn.Conv2d(width // 8, self.top, 1)
+        self.look = nn.Conv2d(QUARTER, self.top, 1)
         self.enter = nn.Conv2d(channels, self.top, 3, padding=1)
         above = (self.top, *self.widths)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(above))
@@ -140,10 +138,9 @@ class Context(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in pairwise(above))
         self.leave = nn.Conv2d(self.top, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, pixels: Tensor, stride4: Tensor, image: Tensor, token: Tensor) -> Tensor:
+    def forward(self, x: Tensor, look: Look, image: Tensor, token: Tensor) -> Tensor:
         """Return what is added to the features (N, c, h, h); the others are as `CoarseStage` takes them."""
-        of_image = self.pixels(F.pixel_unshuffle(pixels, 2)) + self.stride4(stride4)  # (B, top, h, h)
-        x = F.relu(self.enter(x) + of_image.index_select(0, image))
+        x = F.relu(self.enter(x) + self.look(look.quarter).index_select(0, image))
         levels = [x]
         for down, norm, modulation, same in zip(self.down, self.norms, self.modulations, self.same, strict=True):
             x = F.relu(modulation(norm(down(F.avg_pool2d(x, 2))), token))
@@ -167,11 +164,12 @@ class CoarseStage(nn.Module):
         c.
     """
 
-    maps = 3
+    maps = 5
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
         fine = width // 8
+        self.key = nn.Conv2d(QUARTER, 16, 1)
         self.mask_features = nn.Conv2d(fine, channels, 1)
         self.stride4 = nn.Conv2d(fine, channels, 1)
         self.embedding = nn.Conv2d(width, channels, 1)
@@ -192,7 +190,7 @@ class CoarseStage(nn.Module):
 
     def forward(
         self,
-        pixels: Tensor,
+        look: Look,
         embedding: Tensor,
         stride4: Tensor,
         local: LocalFeatures | None,
@@ -205,8 +203,8 @@ class CoarseStage(nn.Module):
 
         Parameters
         ----------
-        pixels : (B, 3, S, S)
-            The network's input.
+        look : Look
+            At the B images.
         embedding : (B, D, h/4, h/4)
             The enhanced image embedding.
         stride4 : (B, C, h, h)
@@ -222,12 +220,15 @@ class CoarseStage(nn.Module):
         token = decoded.token + renewal
         of_image = self.stride4(stride4) + _enlarge(self.embedding(embedding), size)  # (B, c, h, h)
         logits = decoded.chosen_logits.detach()
-        maps = torch.stack([logits.clamp(-12, 12) / 4, logits.tanh(), signed_clicks(prompts, size[0])], 1)
+        clicks = signed_clicks(prompts, size[0])
+        key = self.key(look.quarter)
+        alike = [likeness(key, image, pooled(key, image, where)) for where in (logits.sigmoid(), clicks.clamp(min=0))]
+        maps = torch.stack([logits.clamp(-12, 12) / 4, logits.tanh(), clicks, *alike], 1)
         x = self.mask_features(decoded.mask_features) + self.maps_in(maps) + of_image.index_select(0, image)
         x = F.relu(self.modulation(self.norm(x), token))
         x = F.relu(x + self.conv(x))
         x = F.relu(x + twice(self.narrow(F.relu(self.widen(F.avg_pool2d(x, 2))))))
-        x = x + self.context(x, pixels, stride4, image, token)
+        x = x + self.context(x, look, image, token)
         residual = self.readout(x, token)
         residual = residual + torch.einsum("nchw,nc->nhw", decoded.mask_features, self.retargeted(renewal))
         if local is not None:
@@ -302,7 +303,7 @@ class MaskRefinement(nn.Module):
     def __init__(self, width: int, channels: tuple[int, int, int] = (16, 16, 12)) -> None:
         super().__init__()
         self.coarse = CoarseStage(width, channels[0])
-        self.middle = FineStage(width, channels[0], channels[1], 12, width // 8)
+        self.middle = FineStage(width, channels[0], channels[1], 12 + HALF, width // 8)
         self.fine = FineStage(width, channels[1], channels[2], 3)
         # How much of it all an object takes: one at first.
         self.gate = nn.Linear(width, 1)
@@ -313,7 +314,7 @@ class MaskRefinement(nn.Module):
 
     def forward(
         self,
-        pixels: Tensor,
+        look: Look,
         embedding: Tensor,
         stride4: Tensor,
         local: LocalFeatures | None,
@@ -323,7 +324,7 @@ class MaskRefinement(nn.Module):
         renewal: Tensor,
     ) -> tuple[Tensor, Tiles]:
         """Return refined logits (N, h, h) and what is added to them below stride 4; parameters as of `CoarseStage`."""
-        state, residual = self.coarse(pixels, embedding, stride4, local, image, prompts, decoded, renewal)
+        state, residual = self.coarse(look, embedding, stride4, local, image, prompts, decoded, renewal)
         token = decoded.token + renewal
         gate = 2.0 * self.gate(token).sigmoid()[:, 0]  # (N,)
         logits = decoded.chosen_logits
@@ -332,7 +333,7 @@ class MaskRefinement(nn.Module):
         places = uncertain_tiles(logits.detach())
         detail = None if local is None else local.stride4
         parts = [
-            self._tiles(part, pixels, detail, image, state, logits, token, gate)
+            self._tiles(part, look, detail, image, state, logits, token, gate)
             for part in places.split(TILES_AT_ONCE)
             if len(part)
         ] or [(logits.new_empty(0, TILE // 2, TILE // 2), logits.new_empty(0, TILE, TILE))]
@@ -342,7 +343,7 @@ class MaskRefinement(nn.Module):
     def _tiles(
         self,
         places: Tensor,
-        pixels: Tensor,
+        look: Look,
         detail: Tensor | None,
         image: Tensor,
         state: Tensor,
@@ -355,10 +356,13 @@ class MaskRefinement(nn.Module):
         on, token, gate = image[of], token[of], gate[of, None, None]
         state = gather(state, of, row, column, CELL, APRON)  # (T, c, 14, 14)
         logits = gather(logits[:, None], of, row, column, CELL, APRON)  # (T, 1, 14, 14)
-        pixels = gather(pixels, on, row, column, TILE, 8)  # (T, 3, 48, 48)
+        pixels = gather(look.pixels, on, row, column, TILE, 8)  # (T, 3, 48, 48)
+        half = gather(look.half, on, row, column, TILE // 2, 4)  # (T, HALF, 24, 24)
         local = None if detail is None else gather(detail, on, row, column, TILE // 2, 4)  # (T, C, 24, 24)
         logits = twice(logits)[:, 0, 2:-2, 2:-2]  # (T, 24, 24)
-        state, middle = self.middle(state, F.pixel_unshuffle(pixels, 2), local, logits, token)  # 20 x 20
+        state, middle = self.middle(
+            state, torch.cat([F.pixel_unshuffle(pixels, 2), half], 1), local, logits, token
+        )  # 20 x 20
         middle = gate * middle
         logits = twice((logits[:, 2:-2, 2:-2] + middle)[:, None])[:, 0, 2:-2, 2:-2]  # (T, 36, 36)
         _, fine = self.fine(state, pixels[..., 6:-6, 6:-6], None, logits, token)  # 32 x 32

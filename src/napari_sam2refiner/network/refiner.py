@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from napari_sam2refiner.network.backbones import freeze
 from napari_sam2refiner.network.base import start_at_zero
 from napari_sam2refiner.network.localization import LocalFeatures, LocalizationAugment, put_together, quadrants_of
+from napari_sam2refiner.network.look import PixelLook
 from napari_sam2refiner.network.refinement import MaskRefinement, Tiles
 from napari_sam2refiner.network.retargeting import PromptRetargeting
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.base import Decoded, Features, PromptableBase, PromptBatch
+    from napari_sam2refiner.network.look import Look
 
 
 class Encoded(Protocol):
@@ -116,6 +118,7 @@ class SAM2Refiner(nn.Module):
         freeze(base)
         width = base.hidden_dim
         self.base = base
+        self.pixel_look = PixelLook(width)
         self.localization = LocalizationAugment(width)
         self.retargeting = PromptRetargeting(width)
         self.refinement = MaskRefinement(width)
@@ -159,6 +162,11 @@ class SAM2Refiner(nn.Module):
         """Encode quadrants (Q, 3, S, S), each resampled from source pixels, by the base: its features of each."""
         return self.base.encode_local(pixels)
 
+    def look(self, features: Encoded, pixels: Tensor) -> Look:
+        """Look at the pixels (B, 3, S, S) of encoded images again, for what the encoder has lost."""
+        look: Look = self.pixel_look(pixels, features.stride4, features.embedding)
+        return look
+
     def localize(self, features: Encoded, local: Features, image: Tensor, place: Tensor) -> LocalFeatures:
         """Look up detail for the image embedding and put the quadrants together.
 
@@ -182,7 +190,7 @@ class SAM2Refiner(nn.Module):
         image: Tensor,
         prompts: PromptBatch,
         decoded: Decoded,
-        pixels: Tensor,
+        look: Look,
     ) -> Refined:
         """Refine the base's answer.
 
@@ -198,15 +206,15 @@ class SAM2Refiner(nn.Module):
             Of N objects.
         decoded : Decoded
             The base's answer; its chosen candidates are refined.
-        pixels : (B, 3, S, S)
-            The base's input.
+        look : Look
+            At the B images.
         """
         embedding = features.embedding if local is None else features.embedding + local.delta
         encoded, _ = self.base.sam_prompt_encoder(points=(prompts.coords, prompts.labels), boxes=None, masks=None)
         encoded = encoded[:, :-1]  # without the padding token that SAM appends
         answer = decoded.chosen_logits
         renewal = self.retargeting(embedding, image, prompts, encoded, decoded.token, answer)
-        logits, tiles = self.refinement(pixels, embedding, features.stride4, local, image, prompts, decoded, renewal)
+        logits, tiles = self.refinement(look, embedding, features.stride4, local, image, prompts, decoded, renewal)
         coarse = logits
         logits = self.base.obey(coarse, prompts, lambda: tiles.add_to(torch.zeros_like(coarse)).detach())
         base_score = decoded.chosen_score

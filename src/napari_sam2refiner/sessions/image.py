@@ -38,6 +38,7 @@ from napari_sam2refiner.sessions.windows import SURE, Window, is_better_from_afa
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
+    from napari_sam2refiner.network.look import Look
     from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
 
 BATCH = 32  # objects decoded at once, at most
@@ -58,6 +59,7 @@ class _View:
     image: Tensor  # (Y, X, 3) in [0, 1]; here Y, X are the view's
     pixels: Tensor | None = None  # (1, 3, S, S)
     features: Features | None = None
+    look: Look | None = None
     quadrants: dict[int, Features] = field(default_factory=dict)  # by place, of one each
     local: dict[Places, LocalFeatures] = field(default_factory=dict)  # the latest combinations of quadrants
 
@@ -383,6 +385,8 @@ class ImageSession:
         Objects that look at the same quadrants go together, so that an answer does not depend on its neighbours.
         """
         pixels, features = self._encoded(view)
+        if view.look is None:
+            view.look = self._model.look(features, pixels)
         there = view.frame.places()
         together: dict[Places, list[int]] = {}
         for i in range(len(batch.labels)):
@@ -396,7 +400,7 @@ class ImageSession:
             prompts = PromptBatch(batch.coords[at], batch.labels[at], masks, batch.has_mask[at])
             answers = Decoded(*(values[at] for values in decoded))
             local = self._local(view, places)
-            refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, pixels)
+            refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, view.look)
             out.update({i: (refined, row) for row, i in enumerate(rows)})
         return out
 

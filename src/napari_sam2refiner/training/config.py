@@ -161,6 +161,8 @@ class RefinerTrainingConfig(TrainingConfig):
     """Weight of what IoU is lost against the base."""
     score_weight: float = Field(0.5, ge=0)
     """Weight of the predicted IoU."""
+    look_weight: float = Field(1.0, ge=0)
+    """Weight of where any object, and any outline, is seen in the pixels."""
 
 
 def load_config(path: Path | None, kind: type[C], **overrides: object) -> C:

@@ -24,6 +24,7 @@ from napari_sam2refiner.training.loop import Course, Moment
 from napari_sam2refiner.training.losses import (
     mask_iou,
     mask_loss,
+    outline_targets,
     point_loss,
     sample,
     soft_iou,
@@ -33,13 +34,13 @@ from napari_sam2refiner.training.readers import held_out_fields, training_fields
 from napari_sam2refiner.training.rounds import SEEN, Batch, Conversation
 from napari_sam2refiner.training.views import View, ViewDataset
 from napari_sam2refiner.weights.format import write_weights
-from napari_sam2refiner.weights.load import load_model
+from napari_sam2refiner.weights.load import NO_REFINER, load_model
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
     from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
 
-MODULES = ("localization", "retargeting", "refinement", "refined_score")
+MODULES = ("pixel_look", "localization", "retargeting", "refinement", "refined_score")
 VALIDATED = (1, 3)  # clicks
 MARGIN = 8.0  # pixels of the square around an object in which points are compared
 EXPLORE = 0.25  # share of objects whose user sees the base's mask
@@ -75,7 +76,7 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
     ) -> None:
         super().__init__(config, data)
         torch.manual_seed(config.seed)
-        self.model: SAM2Refiner = load_model(base, start, device="cpu", dtype="float32")
+        self.model: SAM2Refiner = load_model(base, start or NO_REFINER, device="cpu", dtype="float32")
         if self.model.second is not None:
             msg = f"{start} is a network of its own, no refiner to start from; give a refiner trained on {base}."
             raise InvalidConfigError(msg)
@@ -115,11 +116,12 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         talk = Conversation(scene.batch, {kind: 1.0}, rng)
         graded = {rounds - 1, *rng.permutation(rounds - 1)[: GRADED - 1].tolist()}
         losses = []
+        seen = look_loss(self.model.pixel_look.seen(scene.look), samples)
         for number, turn in enumerate(scene.converse(talk, rounds, explore=EXPLORE, graded=graded)):
             if number in graded:
                 loss, ious = refiner_loss(turn, scene.batch, scene.truth, config, rng)
                 losses.append(loss)
-        loss = torch.stack(losses).mean()
+        loss = torch.stack(losses).mean() + config.look_weight * seen
         base, refined = ious[0].mean().item(), ious[1].mean().item()
         harmed = (ious[1] < ious[0] - 0.02).float().mean().item()
         return loss, {"loss": loss.item(), "iou_base": base, "iou_refined": refined, "harmed": harmed}
@@ -199,6 +201,7 @@ class Scene:
         seen = F.avg_pool2d(self.truth[:, None], SEEN)[:, 0] >= 0.5
         self.batch = Batch(pixels, None, image, self.truth >= 0.5, seen.cpu().numpy())
         self.features = model.encode(pixels)
+        self.look = model.look(self.features, pixels)
         self.local = self._look_up(views, quadrants)
 
     def _look_up(self, views: list[View], quadrants: list[tuple[int, int]]) -> LocalFeatures | None:
@@ -236,8 +239,8 @@ class Scene:
         single = first and not bool(prompts.has_mask.any() or (prompts.labels == BOX_START).any())
         with torch.no_grad():
             decoded = self.model.base.decode(self.features, self.batch.image, prompts, multimask=single)
-        pixels, image = self.batch.pixels, self.batch.image
-        return Turn(decoded, self.model.refine(self.features, self.local, image, prompts, decoded, pixels))
+        image = self.batch.image
+        return Turn(decoded, self.model.refine(self.features, self.local, image, prompts, decoded, self.look))
 
 
 def _quadrants(views: list[View], rng: np.random.Generator, without: float) -> list[tuple[int, int]]:
@@ -248,6 +251,16 @@ def _quadrants(views: list[View], rng: np.random.Generator, without: float) -> l
         return []
     share = 1.0 if draw < (1.0 + without) / 2 else rng.uniform(0.2, 0.8)
     return [one for one in there if rng.random() < share]
+
+
+def look_loss(seen: Tensor, views: list[View]) -> Tensor:
+    """Loss of where any object is seen, and any outline: logits (B, 2, S/2, S/2) against the labels of the views."""
+    truth = []
+    for view in views:
+        foreground, boundary = outline_targets(view.labels[None].to(seen.device))
+        shares = [view.frame.share(part) for part in (foreground[0], boundary[0])]
+        truth.append(F.avg_pool2d(torch.stack(shares), 2))
+    return F.binary_cross_entropy_with_logits(seen.float(), torch.stack(truth).clamp(0, 1))
 
 
 def refiner_loss(

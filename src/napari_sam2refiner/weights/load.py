@@ -28,7 +28,7 @@ _HIERA = {
 }
 
 
-MICRO = "micro"
+MICRO, NO_REFINER = "micro", "none"
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -57,8 +57,8 @@ def load_model(
         in the official layout, whose backbone its shapes tell.
     refiner : str or Path, optional
         A name or file of a trained refiner for that backbone; or "micro", which for another backbone means that its
-        masks go through `micro` as mask prompts. Without it the file's own is taken; where it has none the refiner is
-        untrained, which gives exactly what the base gives.
+        masks go through `micro` as mask prompts; or "none". Without it the file's own is taken; where there is none the
+        refiner is untrained, which gives exactly what the base gives.
     device : str or torch.device
         "auto" takes CUDA if there, else Apple's GPU, else the CPU.
     dtype : {"auto", "float32", "bfloat16", "float16"}
@@ -96,7 +96,7 @@ def load_model(
     if refiner == MICRO and backbone != MICRO:
         model.second = load_model(MICRO, device=target, dtype=dtype)
         model.refiner_name = MICRO
-    else:
+    elif refiner != NO_REFINER:
         if refiner is not None and refiner != source.name:
             source = _find(refiner, "refiner", progress)
             weights = read_weights(source.path)
