@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from napari_sam2refiner.errors import SAM2RefinerError
     from napari_sam2refiner.prompts import Prompts
     from napari_sam2refiner.sessions.image import ImageSession
+    from napari_sam2refiner.sessions.stack import StackSession
     from napari_sam2refiner.weights import load_model
 
     __version__: str
 
-__all__ = ["ImageSession", "Prompts", "SAM2RefinerError", "__version__", "load_model"]
+__all__ = ["ImageSession", "Prompts", "SAM2RefinerError", "StackSession", "__version__", "load_model"]
 
 _HOME = {
     "ImageSession": "napari_sam2refiner.sessions.image",
     "Prompts": "napari_sam2refiner.prompts",
     "SAM2RefinerError": "napari_sam2refiner.errors",
+    "StackSession": "napari_sam2refiner.sessions.stack",
     "load_model": "napari_sam2refiner.weights",
 }
 

@@ -13,11 +13,13 @@ from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from sam2.build_sam import build_sam2_video_predictor
 
+from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError, ReadError
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.backbones import _HIERA, Sam21Base
 from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.stack import StackSession
+from napari_sam2refiner.weights import load_model
 
 SIDE, FRAMES = 256, 12
 
@@ -176,3 +178,113 @@ def test_a_correction_changes_its_frame_at_once_and_the_others_when_they_are_pro
     assert all(ours.at(t).objects[2].logits is not None for t in range(FRAMES))
     for t in range(FRAMES):
         np.testing.assert_array_equal(ours.at(t).objects[2].logits, before[t].objects[2].logits)
+
+
+@pytest.fixture(scope="module")
+def micro() -> SAM2Refiner:
+    return load_model("micro", "none", device="cpu")
+
+
+class Moving:
+    """Two discs that move, one of which leaves; read frame by frame, some frames not at all."""
+
+    def __init__(self, length: int = 6, broken: int | None = None) -> None:
+        self.length, self.broken = length, broken
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return self.length
+
+    def truth(self, t: int) -> np.ndarray:
+        rows, columns = np.mgrid[:120, :160]
+        first = (rows - 50) ** 2 + (columns - 40 - 5 * t) ** 2 < 15**2
+        second = (rows - 75) ** 2 + (columns - 110) ** 2 < 12**2
+        return np.where(first, 1, 2 * second)
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        self.read.append(t)
+        if t == self.broken:
+            msg = "truncated"
+            raise OSError(msg)
+        noise = np.random.default_rng(t).normal(0, 10, (120, 160))
+        return (100 + 300 * (self.truth(t) > 0) + noise).astype(np.uint16)
+
+
+def test_micro_carries_masks_from_frame_to_frame_and_back(micro: SAM2Refiner) -> None:
+    frames = Moving()
+    stack = StackSession(micro, frames)
+    first = stack.add(1, 3, Prompts([(50, 55)]))
+    assert iou(first.objects[1].mask, frames.truth(3) == 1) > 0.9
+    stack.add(2, 3, Prompts([(75, 110)]))
+    list(stack.propagate())
+    for t in range(len(frames)):
+        found = stack.at(t)
+        for number in (1, 2):
+            assert iou(found.labels == number, frames.truth(t) == number) > 0.85, (t, number)
+        assert not (found.objects[1].mask & found.objects[2].mask).any()
+
+
+def test_what_is_done_stays_when_a_frame_cannot_be_read(micro: SAM2Refiner) -> None:
+    stack = StackSession(micro, Moving(broken=4), limits=(50.0, 500.0))
+    stack.add(1, 1, Prompts([(50, 45)]))
+    done = []
+    with pytest.raises(ReadError, match=r"frame 4 cannot be read \(truncated\)"):
+        done += [frame.index for frame in stack.propagate("forward")]
+    assert 1 in stack.at(3).objects
+    assert 1 not in stack.at(4).objects
+    list(stack.propagate("backward"))
+    assert 1 in stack.at(0).objects
+
+
+def test_a_propagation_that_is_closed_goes_on_where_it_was(micro: SAM2Refiner) -> None:
+    frames = Moving()
+    stack = StackSession(micro, frames, limits=(50.0, 500.0))
+    stack.add(1, 0, Prompts([(50, 40)]))
+    going = stack.propagate("forward")
+    assert [next(going).index for _ in range(3)] == [0, 1, 2]
+    going.close()
+    assert 1 not in stack.at(4).objects
+    frames.read.clear()
+    assert [frame.index for frame in stack.propagate("forward", range(5))] == [0, 1, 2, 3, 4]
+    assert set(frames.read) == {3, 4}
+    assert 1 not in stack.at(5).objects
+
+
+def test_removing_prompts_takes_back_what_was_carried_from_them(micro: SAM2Refiner) -> None:
+    stack = StackSession(micro, Moving(), limits=(50.0, 500.0))
+    stack.add(1, 0, Prompts([(50, 40)]))
+    stack.add(2, 0, Prompts([(75, 110)]))
+    list(stack.propagate("forward"))
+    before = stack.at(5).objects[2].logits
+    stack.add(1, 4, Prompts([(50, 60)]))
+    assert [sorted(stack.at(t).objects) for t in (0, 2, 4, 5)] == [[1, 2], [2], [1, 2], [2]]
+    stack.remove(1, 4)
+    assert sorted(stack.at(4).objects) == [2]
+    stack.remove(1)
+    assert sorted(stack.at(0).objects) == [2]
+    np.testing.assert_array_equal(stack.at(5).objects[2].logits, before)
+    with pytest.raises(InvalidPromptError, match="there is no object 1; choose one of"):
+        stack.remove(1)
+
+
+def test_bad_input_gets_one_sentence(micro: SAM2Refiner) -> None:
+    with pytest.raises(InvalidImageError, match="the stack has no frames"):
+        StackSession(micro, Moving(0))
+    stack = StackSession(micro, Moving(), limits=(50.0, 500.0))
+    for arguments, said in (
+        ((0, 0), "the object's id is 0"),
+        ((1, 6), "there is no frame 6"),
+        ((1, -1), "no frame -1"),
+    ):
+        with pytest.raises(InvalidPromptError, match=said):
+            stack.add(*arguments, Prompts([(50, 40)]))
+    with pytest.raises(InvalidPromptError):
+        stack.add(1, 0, Prompts([(500, 40)]))
+    assert not stack.at(0).objects
+    with pytest.raises(InvalidConfigError, match="no object has prompts"):
+        stack.propagate()
+    stack.add(1, 0, Prompts([(50, 40)]))
+    with pytest.raises(InvalidConfigError, match="direction is 'up'"):
+        stack.propagate("up")  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfigError, match=r"frames is range\(4, 9\)"):
+        stack.propagate(frames=range(4, 9))

@@ -24,7 +24,8 @@ ModelOption = Annotated[
     str, typer.Option("--model", metavar="NAME", help="A name of `weights list`, or a weight file.")
 ]
 RefinerOption = Annotated[
-    str | None, typer.Option("--refiner", metavar="NAME", help="A trained refiner for that model: a name, a file, or none.")
+    str | None,
+    typer.Option("--refiner", metavar="NAME", help="A trained refiner for that model: a name, a file, or none."),
 ]
 LocalDetailOption = Annotated[
     Literal["off", "prompted", "on"], typer.Option(help="Where the refiner looks at the image in more detail.")

@@ -145,6 +145,8 @@ class PromptableBase(SAM2Base):
     """SAM 2 with `encode` and `decode`; adds no parameter, so official state dicts fit."""
 
     input: InputSpec
+    carries_masks = False
+    """Whether the mask of the frame before, as a prompt, carries objects through a stack; else the memory does."""
 
     def encode(self, pixels: Tensor) -> Features:
         """Encode images.

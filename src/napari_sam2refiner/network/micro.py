@@ -231,6 +231,7 @@ class MicroBase(PromptableBase):
     """The base `micro`: `SAM2Base` with a small trunk, an instance embedding and a pyramid."""
 
     input = InputSpec(SIDE, "letterbox", (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), looks_again=True)
+    carries_masks = True  # its memory is not trained
 
     def __init__(self, width: int = 128, memory_width: int = 32, **trunk: Any) -> None:
         neck = ConvTrunk(**trunk)

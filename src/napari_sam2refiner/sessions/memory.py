@@ -23,27 +23,28 @@ FAINT = -6.0  # logits below are forgotten
 
 
 class Mask(NamedTuple):
-    """Logits (h, h), cut to where they are not faint, in half precision."""
+    """Logits (H, W) of the square or of the plane, cut to where they are not faint, in half precision."""
 
     part: Tensor
     place: tuple[int, int]  # of its first row and column
-    side: int
+    shape: tuple[int, int]
 
     @classmethod
     def of(cls, logits: Tensor) -> Mask:
-        """Keep logits (h, h)."""
+        """Keep logits (H, W)."""
+        shape = logits.shape[0], logits.shape[1]
         there = torch.nonzero(logits > FAINT)
         if not len(there):
-            return cls(logits.new_empty(0, 0, dtype=torch.float16).cpu(), (0, 0), len(logits))
+            return cls(logits.new_empty(0, 0, dtype=torch.float16).cpu(), (0, 0), shape)
         # With a pixel more around it, so that an outline between two pixels stays where it is.
         (y0, x0), (y1, x1) = (there.amin(0) - 1).clamp(min=0).tolist(), (there.amax(0) + 1).tolist()
         part = logits[y0 : y1 + 1, x0 : x1 + 1].to("cpu", torch.float16, copy=True)
-        return cls(part, (y0, x0), len(logits))
+        return cls(part, (y0, x0), shape)
 
     def logits(self) -> Tensor:
-        """Return them as (h, h) float32; what was forgotten is faint."""
+        """Return them as (H, W) float32; what was forgotten is faint."""
         (y, x), (rows, columns) = self.place, self.part.shape
-        around = (x, self.side - x - columns, y, self.side - y - rows)
+        around = (x, self.shape[1] - x - columns, y, self.shape[0] - y - rows)
         return F.pad(self.part.float(), around, value=FAINT)
 
 
@@ -54,19 +55,20 @@ class Impression:
     Attributes
     ----------
     mask : Mask
-    pointer : (D,)
     score : float
         Predicted IoU.
     object_logit : float
         Above zero if it is there.
+    pointer : (D,) or None
+        None where no memory reads it.
     maps : (M, g, g) or None
         None where they are not kept.
     """
 
     mask: Mask
-    pointer: Tensor
     score: float
     object_logit: float
+    pointer: Tensor | None = None
     maps: Tensor | None = None
 
 
@@ -119,6 +121,15 @@ class Track:
         """Make a frame an anchor."""
         self._forget_around(frame)
         self.prompts[frame], self.anchors[frame] = prompts, impression
+
+    def arrive(self, frame: int, step: int, impression: Impression) -> None:
+        """Keep what was found of it on a frame that it was carried to."""
+        self.others[frame], self.steps[frame] = impression, step
+
+    def nearest(self, frame: int, step: int) -> Impression:
+        """Return what is known of it where it comes from, as near to a frame as there is."""
+        known = [t for t in (*self.anchors, *self.others) if step * (frame - t) > 0]
+        return self.known(min(known, key=lambda t: abs(frame - t)))
 
     def drop(self, frame: int) -> None:
         """Take an anchor back, with what was carried from it."""

@@ -12,21 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError, ReadError
-from napari_sam2refiner.network import memory
-from napari_sam2refiner.network.base import Decoded, Features
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import check_plane, limits, rescale
-from napari_sam2refiner.sessions.conversion import LOGIT_LIMIT, collate, make_request
-from napari_sam2refiner.sessions.memory import Impression, Mask, Track
+from napari_sam2refiner.sessions.carriers import Carrier, Image, MaskCarrier, MemoryCarrier
+from napari_sam2refiner.sessions.memory import Mask, Track
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import SAM2Refiner
@@ -34,10 +30,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["both", "forward", "backward"]
 
-LATEST = 8  # frames that stay encoded
-BATCH = 32  # objects at once
 SAMPLED = 16  # frames that intensities are taken from
-DRAWN = 10.0  # logit of a mask that was given
 
 
 class Frames(Protocol):
@@ -68,9 +61,12 @@ class StackObject:
     _frame: Frame
 
     @cached_property
-    def logits(self) -> npt.NDArray[np.float32]:
+    def logits(self) -> Image:
         """(Y, X), above zero inside."""
-        values: npt.NDArray[np.float32] = self._frame.logits_to_plane(self._kept.logits()[None])[0].numpy()
+        kept = self._kept.logits()
+        values: Image = (
+            kept if kept.shape == self._frame.shape else self._frame.logits_to_plane(kept[None])[0]
+        ).numpy()
         return values
 
     @property
@@ -107,13 +103,6 @@ class StackFrame:
         return labels
 
 
-class _Seen(NamedTuple):
-    """A frame, read and encoded."""
-
-    frame: Frame
-    features: Features
-
-
 class StackSession:
     """Segments objects through a stack by prompts on any of its frames.
 
@@ -140,7 +129,9 @@ class StackSession:
         self._shape: tuple[int, int] = check_plane(self._read(0)).shape[:2]
         self._limits = self._sampled_limits() if limits is None else limits
         self._tracks: dict[int, Track] = {}
-        self._latest: dict[int, _Seen] = {}
+        self._coming: dict[int, Future[Image]] = {}
+        carrier = MaskCarrier if model.base.carries_masks else MemoryCarrier
+        self._carrier: Carrier = carrier(model, self._shape, len(frames), self._image)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -178,7 +169,7 @@ class StackSession:
         prompts.check(self._shape)
         track = self._tracks.get(object_id, Track())
         with torch.inference_mode():
-            impression = self._prompted(track, frame, prompts)
+            impression = self._carrier.prompted(track, frame, prompts)
         track.take(frame, prompts, impression)
         self._tracks[object_id] = track
         return self.at(frame)
@@ -249,28 +240,29 @@ class StackSession:
 
     def _propagate(self, steps: Sequence[int], frames: list[int]) -> Iterator[StackFrame]:
         """Go through the frames once in each direction."""
-        with ThreadPoolExecutor(1, "frames") as reader:
+        reader = ThreadPoolExecutor(1, "frames")
+        try:
             for step in steps:
-                coming: dict[int, Future[npt.NDArray[np.float32]]] = {}
                 order = frames[::step]
                 for number, frame in enumerate(order):
-                    for t in order[number : number + 2]:
-                        if t not in coming and t not in self._latest and self._due(t, step):
-                            coming[t] = reader.submit(self._scaled, t)
                     due = self._due(frame, step)
-                    image = coming.pop(frame, None)
                     if due:
+                        after = next((t for t in order[number + 1 :] if self._due(t, step)), None)
+                        if after is not None and after not in self._coming:
+                            self._coming[after] = reader.submit(self._scaled, after)
                         with torch.inference_mode():
-                            seen = self._see(frame, None if image is None else image.result())
-                            self._carry(due, frame, step, seen)
+                            self._carrier.carry(due, frame, step)
                     if any(track.at(frame) for track in self._tracks.values()):
                         yield self.at(frame)
+        finally:
+            reader.shutdown(cancel_futures=True)
+            self._coming.clear()
 
-    def _due(self, frame: int, step: int) -> list[int]:
+    def _due(self, frame: int, step: int) -> list[Track]:
         """Objects that have yet to be carried to a frame in this direction."""
         return [
-            number
-            for number, track in self._tracks.items()
+            track
+            for track in self._tracks.values()
             if track.at(frame) is None and any(step * (frame - anchor) > 0 for anchor in track.anchors)
         ]
 
@@ -297,126 +289,15 @@ class StackSession:
         sampled = [check_plane(self._read(t)) for t in range(0, len(self), every)]
         return limits(np.concatenate(sampled))
 
-    def _scaled(self, frame: int) -> npt.NDArray[np.float32]:
+    def _image(self, frame: int) -> Image:
+        """Return a frame as (Y, X, 3) in [0, 1]; it may have been read ahead."""
+        coming = self._coming.pop(frame, None)
+        return self._scaled(frame) if coming is None else coming.result()
+
+    def _scaled(self, frame: int) -> Image:
         """Read a frame as (Y, X, 3) in [0, 1]."""
         plane = self._read(frame)
         if plane.shape[:2] != self._shape:
             msg = f"frame {frame} has shape {plane.shape} but the first has {self._shape}; what is done is kept."
             raise ReadError(msg)
         return rescale(plane, limits=self._limits)
-
-    def _see(self, frame: int, image: npt.NDArray[np.float32] | None = None) -> _Seen:
-        """Return a frame, encoded; of the latest ones it is known."""
-        if frame not in self._latest:
-            image = self._scaled(frame) if image is None else image
-            geometry = Frame(self._shape, self._model.base.input)
-            features = self._model.encode(geometry.pixels(torch.from_numpy(image).to(self._device)))
-            while len(self._latest) >= LATEST:
-                self._latest.pop(next(iter(self._latest)))
-            self._latest[frame] = _Seen(geometry, features)
-        return self._latest[frame]
-
-    @property
-    def _device(self) -> torch.device:
-        """Where the network is."""
-        return next(self._model.parameters()).device
-
-    def _prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
-        """Answer prompts on a frame, in the light of other anchors if the object was carried there before."""
-        base, seen = self._model.base, self._see(frame)
-        if prompts.mask is not None and not len(prompts.points) and not len(prompts.boxes):
-            return self._given(seen, prompts.mask)
-        known = track.at(frame)
-        request = make_request(prompts, None, seen.frame, self._device)
-        if known is not None and request.mask_logits is None:
-            before = known.mask.logits().to(self._device).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-            request = request._replace(mask_logits=before)
-        features = seen.features
-        if track.was_carried_to(frame):
-            features = features._replace(embedding=self._recalled([track], frame, track.steps[frame], seen))
-        image = torch.zeros(1, dtype=torch.long, device=self._device)
-        # SAM 2 takes the best of three masks for a click, also for one that corrects.
-        decoded = base.decode(features, image, collate([request]), multimask=len(request.labels) <= 1)
-        return self._impressions(decoded)[0]
-
-    def _given(self, seen: _Seen, mask: npt.NDArray[np.bool_]) -> Impression:
-        """Take a mask as it is."""
-        base = self._model.base
-        full = (seen.frame.share(torch.from_numpy(mask).to(self._device)) >= 0.5).float()[None]
-        if not full.any():  # too thin for any pixel of the square
-            full = (seen.frame.share(torch.from_numpy(mask).to(self._device)) > 0).float()[None]
-        signed = (2.0 * full - 1.0)[:, None] * DRAWN
-        logits = F.interpolate(signed, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True)[0, 0]
-        pointer = memory.point_to_masks(base, seen.features, full)[0]
-        return Impression(Mask.of(logits), pointer, 1.0, DRAWN)
-
-    def _carry(self, numbers: list[int], frame: int, step: int, seen: _Seen) -> None:
-        """Carry objects to a frame: those that remember alike together."""
-        alike: dict[Any, list[Track]] = {}
-        for number in numbers:
-            track = self._tracks[number]
-            ages = tuple(age for _, age in track.remembered(frame, step, self._memories))
-            distances = tuple(distance for _, distance in track.pointed(frame, step, self._pointers))
-            alike.setdefault((ages, distances), []).append(track)
-        base = self._model.base
-        for together in alike.values():
-            for first in range(0, len(together), BATCH):
-                tracks = together[first : first + BATCH]
-                many = len(tracks)
-                embedding = self._recalled(tracks, frame, step, seen)
-                features = Features(embedding, *(m.expand(many, -1, -1, -1) for m in seen.features[1:3]))
-                image = torch.arange(many, device=self._device)
-                decoded = base.decode(features, image, memory.unprompted(many, self._device), multimask=True)
-                for track, impression in zip(tracks, self._impressions(decoded), strict=True):
-                    track.others[frame] = impression
-                    track.steps[frame] = step
-                    track.forget_maps(frame, step, self._memories)
-
-    def _recalled(self, tracks: list[Track], frame: int, step: int, seen: _Seen) -> Tensor:
-        """See a frame in the light of what these objects, which remember alike, have left behind: (N, D, g, g)."""
-        base = self._model.base
-        embedding = seen.features.embedding.expand(len(tracks), -1, -1, -1)
-        lists = [list(track.remembered(frame, step, self._memories)) for track in tracks]
-        memories = []
-        for of_frame in zip(*lists, strict=True):
-            maps = [self._maps(track, t) for track, (t, _) in zip(tracks, of_frame, strict=True)]
-            memories.append(memory.Remembered(torch.stack(maps), of_frame[0][1]))
-        pointers = []
-        for of_frame in zip(*(track.pointed(frame, step, self._pointers) for track in tracks), strict=True):
-            known = [track.known(t).pointer for track, (t, _) in zip(tracks, of_frame, strict=True)]
-            pointers.append(memory.Pointed(torch.stack(known).to(self._device), of_frame[0][1]))
-        return memory.recall(base, embedding, memories, pointers, self._pointers - 1)
-
-    def _maps(self, track: Track, frame: int) -> Tensor:
-        """Return an object's memory of a frame; made when it is first read, and again where it was forgotten."""
-        known = track.known(frame)
-        if known.maps is None:
-            there = torch.tensor([known.object_logit], device=self._device)
-            logits = known.mask.logits()[None].to(self._device)
-            embedding = self._see(frame).features.embedding
-            firm = frame in track.anchors
-            known.maps = memory.remember(self._model.base, embedding, logits, there, firm=firm)[0]
-        return known.maps
-
-    def _impressions(self, decoded: Decoded) -> list[Impression]:
-        """What is kept of an answer."""
-        there = decoded.object_logits > 0
-        logits = torch.where(there[:, None, None], decoded.chosen_logits, memory.ABSENT)
-        pointers = memory.point(self._model.base, decoded.pointer_token, decoded.object_logits)
-        scores = decoded.chosen_score.tolist()
-        return [
-            Impression(Mask.of(mask), pointer, score, object_logit)
-            for mask, pointer, score, object_logit in zip(
-                logits, pointers, scores, decoded.object_logits.tolist(), strict=True
-            )
-        ]
-
-    @property
-    def _memories(self) -> int:
-        """Frames carried to that are remembered, beside the anchors."""
-        return int(self._model.base.num_maskmem) - 1
-
-    @property
-    def _pointers(self) -> int:
-        """Frames whose pointers are read."""
-        return min(len(self), int(self._model.base.max_obj_ptrs_in_encoder))

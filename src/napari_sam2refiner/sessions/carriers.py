@@ -1,0 +1,238 @@
+"""How an object gets from one frame of a stack to the next.
+
+`MemoryCarrier` is SAM 2's way (Ravi et al., arXiv 2408.00714), exactly: memory attention over what is remembered.
+`MaskCarrier` is that of a base whose memory is not trained: the mask of the frame before is the prompt, and neighbours
+compete for pixels.
+
+Letters: Y, X rows and columns of a frame; N objects; D width of the network; g = S/16; h stride-4 pixels of the square.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_sam2refiner.network import memory
+from napari_sam2refiner.network.base import Decoded, Features
+from napari_sam2refiner.network.frames import Frame
+from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.base import Prediction
+from napari_sam2refiner.sessions.conversion import LOGIT_LIMIT, collate, make_request
+from napari_sam2refiner.sessions.image import ImageSession
+from napari_sam2refiner.sessions.memory import Impression, Mask, Track
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.refiner import SAM2Refiner
+
+Image = npt.NDArray[np.float32]
+
+LATEST = 8  # frames that stay encoded
+BATCH = 32  # objects at once
+DRAWN = 10.0  # logit of a mask that was given
+
+
+class Carrier(ABC):
+    """Answers prompts on frames of a stack, and carries objects on.
+
+    Parameters
+    ----------
+    model : SAM2Refiner
+    shape : (int, int)
+        Y and X.
+    length : int
+        Frames of the stack.
+    image : callable
+        Gives a frame as (Y, X, 3) in [0, 1].
+    """
+
+    def __init__(self, model: SAM2Refiner, shape: tuple[int, int], length: int, image: Callable[[int], Image]) -> None:
+        self.model = model
+        self.shape, self.length = shape, length
+        self.image = image
+
+    @abstractmethod
+    def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
+        """Answer an object's prompts on a frame, in the light of what is known of it there."""
+
+    @abstractmethod
+    def carry(self, tracks: Sequence[Track], frame: int, step: int) -> None:
+        """Carry objects to a frame that they are reached in by `step`, 1 or -1."""
+
+
+class _Seen(NamedTuple):
+    """A frame, encoded."""
+
+    frame: Frame
+    features: Features
+
+
+class MemoryCarrier(Carrier):
+    """By memory attention."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.memories = int(self.model.base.num_maskmem) - 1  # frames carried to that are read, beside the anchors
+        self.pointers = min(self.length, int(self.model.base.max_obj_ptrs_in_encoder))
+        self._latest: dict[int, _Seen] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
+        """Answer as SAM 2: a mask stands as it is, clicks correct what is there."""
+        seen = self._see(frame)
+        if prompts.mask is not None and not len(prompts.points) and not len(prompts.boxes):
+            return self._given(seen, prompts.mask)
+        known = track.at(frame)
+        request = make_request(prompts, None, seen.frame, self.device)
+        if known is not None and request.mask_logits is None:
+            before = known.mask.logits().to(self.device).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+            request = request._replace(mask_logits=before)
+        features = seen.features
+        if track.was_carried_to(frame):
+            features = features._replace(embedding=self._recalled([track], frame, track.steps[frame], seen))
+        image = torch.zeros(1, dtype=torch.long, device=self.device)
+        # SAM 2 takes the best of three masks for a click, also for one that corrects.
+        decoded = self.model.base.decode(features, image, collate([request]), multimask=len(request.labels) <= 1)
+        return self._impressions(decoded)[0]
+
+    def carry(self, tracks: Sequence[Track], frame: int, step: int) -> None:
+        """Carry objects, those that remember alike together."""
+        seen, base = self._see(frame), self.model.base
+        alike: dict[Any, list[Track]] = {}
+        for track in tracks:
+            ages = tuple(age for _, age in track.remembered(frame, step, self.memories))
+            distances = tuple(distance for _, distance in track.pointed(frame, step, self.pointers))
+            alike.setdefault((ages, distances), []).append(track)
+        for together in alike.values():
+            for first in range(0, len(together), BATCH):
+                part = together[first : first + BATCH]
+                many = len(part)
+                embedding = self._recalled(part, frame, step, seen)
+                features = Features(embedding, *(m.expand(many, -1, -1, -1) for m in seen.features[1:3]))
+                image = torch.arange(many, device=self.device)
+                decoded = base.decode(features, image, memory.unprompted(many, self.device), multimask=True)
+                for track, impression in zip(part, self._impressions(decoded), strict=True):
+                    track.arrive(frame, step, impression)
+                    track.forget_maps(frame, step, self.memories)
+
+    def _see(self, frame: int) -> _Seen:
+        """Return a frame, encoded; of the latest ones it is known."""
+        if frame not in self._latest:
+            geometry = Frame(self.shape, self.model.base.input)
+            pixels = geometry.pixels(torch.from_numpy(self.image(frame)).to(self.device))
+            while len(self._latest) >= LATEST:
+                self._latest.pop(next(iter(self._latest)))
+            self._latest[frame] = _Seen(geometry, self.model.encode(pixels))
+        return self._latest[frame]
+
+    def _given(self, seen: _Seen, mask: npt.NDArray[np.bool_]) -> Impression:
+        """Take a mask as it is."""
+        share = seen.frame.share(torch.from_numpy(mask).to(self.device))[None]
+        full = (share >= 0.5).float()
+        if not full.any():  # too thin for any pixel of the square
+            full = (share > 0).float()
+        signed = (2.0 * full - 1.0)[:, None] * DRAWN
+        logits = F.interpolate(signed, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True)[0, 0]
+        pointer = memory.point_to_masks(self.model.base, seen.features, full)[0]
+        return Impression(Mask.of(logits), 1.0, DRAWN, pointer=pointer)
+
+    def _recalled(self, tracks: Sequence[Track], frame: int, step: int, seen: _Seen) -> Tensor:
+        """See a frame in the light of what these objects, which remember alike, have left behind: (N, D, g, g)."""
+        embedding = seen.features.embedding.expand(len(tracks), -1, -1, -1)
+        memories = []
+        for of_frame in zip(*(track.remembered(frame, step, self.memories) for track in tracks), strict=True):
+            maps = [self._maps(track, t) for track, (t, _) in zip(tracks, of_frame, strict=True)]
+            memories.append(memory.Remembered(torch.stack(maps), of_frame[0][1]))
+        pointers = []
+        for of_frame in zip(*(track.pointed(frame, step, self.pointers) for track in tracks), strict=True):
+            known = [track.known(t).pointer for track, (t, _) in zip(tracks, of_frame, strict=True)]
+            there = torch.stack([pointer for pointer in known if pointer is not None]).to(self.device)
+            pointers.append(memory.Pointed(there, of_frame[0][1]))
+        return memory.recall(self.model.base, embedding, memories, pointers, self.pointers - 1)
+
+    def _maps(self, track: Track, frame: int) -> Tensor:
+        """Return an object's memory of a frame; made when it is first read, and again where it was forgotten."""
+        known = track.known(frame)
+        if known.maps is None:
+            there = torch.tensor([known.object_logit], device=self.device)
+            logits = known.mask.logits()[None].to(self.device)
+            embedding = self._see(frame).features.embedding
+            firm = frame in track.anchors
+            known.maps = memory.remember(self.model.base, embedding, logits, there, firm=firm)[0]
+        return known.maps
+
+    def _impressions(self, decoded: Decoded) -> list[Impression]:
+        """What is kept of an answer."""
+        there = decoded.object_logits > 0
+        logits = torch.where(there[:, None, None], decoded.chosen_logits, memory.ABSENT)
+        pointers = memory.point(self.model.base, decoded.pointer_token, decoded.object_logits)
+        scores, object_logits = decoded.chosen_score.tolist(), decoded.object_logits.tolist()
+        return [
+            Impression(Mask.of(mask), score, object_logit, pointer=pointer)
+            for mask, score, object_logit, pointer in zip(logits, scores, object_logits, pointers, strict=True)
+        ]
+
+
+class MaskCarrier(Carrier):
+    """By the mask of the frame before, as a prompt."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._sessions: dict[int, ImageSession] = {}
+
+    def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
+        """Answer as on a still image."""
+        known = track.at(frame)
+        previous = None
+        if known is not None and prompts.mask is None:
+            logits = known.mask.logits().numpy()
+            previous = Prediction(logits > 0, logits, known.score)
+        if prompts.mask is not None and not len(prompts.points) and not len(prompts.boxes):
+            drawn = torch.from_numpy(np.where(prompts.mask, DRAWN, -DRAWN).astype(np.float32))
+            return Impression(Mask.of(drawn), 1.0, DRAWN)
+        return self._impression(self._session(frame).predict(prompts, previous=previous))
+
+    def carry(self, tracks: Sequence[Track], frame: int, step: int) -> None:
+        """Ask for every object where it was last; a pixel goes to the one that is surest of it."""
+        before = [track.nearest(frame, step).mask.logits().numpy() > 0 for track in tracks]
+        there = [i for i, mask in enumerate(before) if mask.any()]
+        answers = self._session(frame).predict_many([Prompts(mask=before[i]) for i in there])
+        found = dict(zip(there, answers, strict=True))
+        surest = np.full(self.shape, -np.inf, np.float32)
+        for answer in answers:
+            np.maximum(surest, answer.logits, out=surest)
+        for i, track in enumerate(tracks):
+            if i not in found:
+                track.arrive(frame, step, self._gone())
+                continue
+            own = np.where(found[i].logits >= surest, found[i].logits, np.minimum(found[i].logits, -1.0))
+            track.arrive(frame, step, self._impression(Prediction(own > 0, own, found[i].score)))
+
+    def _session(self, frame: int) -> ImageSession:
+        """Return a session on a frame; the latest ones are kept."""
+        if frame not in self._sessions:
+            session = ImageSession(self.model).set_image(self.image(frame), limits=(0.0, 1.0))
+            while len(self._sessions) >= LATEST:
+                self._sessions.pop(next(iter(self._sessions)))
+            self._sessions[frame] = session
+        return self._sessions[frame]
+
+    def _impression(self, answer: Prediction) -> Impression:
+        """What is kept of an answer."""
+        if not answer.mask.any():
+            return self._gone()
+        return Impression(Mask.of(torch.from_numpy(np.ascontiguousarray(answer.logits))), answer.score, DRAWN)
+
+    def _gone(self) -> Impression:
+        """What is kept of an object that is not there."""
+        return Impression(Mask.of(torch.full(self.shape, -DRAWN)), 0.0, -DRAWN)
