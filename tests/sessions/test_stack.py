@@ -170,12 +170,12 @@ def test_a_correction_changes_its_frame_at_once_and_the_others_when_they_are_pro
     list(ours.propagate("forward"))
     before = {t: ours.at(t) for t in range(FRAMES)}
     theirs.masks()
-    at_once = theirs.add(1, 6, corrected)
-    assert iou(ours.add(1, 6, corrected).objects[1].mask, at_once) >= 0.999
+    for clicks in (Prompts([(98, 90)]), corrected):
+        at_once = theirs.add(1, 6, clicks)
+        assert iou(ours.add(1, 6, clicks).objects[1].mask, at_once) >= 0.999
     assert 1 not in ours.at(7).objects
     list(ours.propagate("forward"))
     assert_alike(ours, theirs.masks(0), range(FRAMES), (1, 2))
-    assert all(ours.at(t).objects[2].logits is not None for t in range(FRAMES))
     for t in range(FRAMES):
         np.testing.assert_array_equal(ours.at(t).objects[2].logits, before[t].objects[2].logits)
 
@@ -185,8 +185,30 @@ def micro() -> SAM2Refiner:
     return load_model("micro", "none", device="cpu")
 
 
+def test_an_anchor_that_outlives_the_first_can_be_prompted_again(ours: StackSession) -> None:
+    ours.add(1, 0, PROMPTS["click"])
+    list(ours.propagate("forward", range(8)))
+    ours.add(1, 6, Prompts([(98, 90)]))
+    ours.remove(1, 0)
+    again = ours.add(1, 6, Prompts([(98, 90), (20, 20)], [1, 0]))
+    assert again.objects[1].mask.any()
+    assert [t for t in range(FRAMES) if ours.at(t).objects] == [6]
+    list(ours.propagate())
+    assert all(ours.at(t).objects for t in range(FRAMES))
+
+
+def test_memory_is_kept_of_what_is_read_only(ours: StackSession) -> None:
+    ours.add(1, 0, PROMPTS["click"])
+    list(ours.propagate("forward"))
+    (track,) = ours._tracks.values()
+    kept = [t for t, known in track.others.items() if known.maps is not None]
+    assert set(kept) <= set(range(FRAMES - 6, FRAMES))
+    assert len(kept) >= 5
+    assert all(known.pointer is not None for known in track.others.values())
+
+
 class Moving:
-    """Two discs that move, one of which leaves; read frame by frame, some frames not at all."""
+    """A disc that moves past another one, very near."""
 
     def __init__(self, length: int = 6, broken: int | None = None) -> None:
         self.length, self.broken = length, broken
@@ -198,7 +220,7 @@ class Moving:
     def truth(self, t: int) -> np.ndarray:
         rows, columns = np.mgrid[:120, :160]
         first = (rows - 50) ** 2 + (columns - 40 - 5 * t) ** 2 < 15**2
-        second = (rows - 75) ** 2 + (columns - 110) ** 2 < 12**2
+        second = (rows - 78) ** 2 + (columns - 60) ** 2 < 12**2
         return np.where(first, 1, 2 * second)
 
     def __getitem__(self, t: int) -> np.ndarray:
@@ -215,7 +237,7 @@ def test_micro_carries_masks_from_frame_to_frame_and_back(micro: SAM2Refiner) ->
     stack = StackSession(micro, frames)
     first = stack.add(1, 3, Prompts([(50, 55)]))
     assert iou(first.objects[1].mask, frames.truth(3) == 1) > 0.9
-    stack.add(2, 3, Prompts([(75, 110)]))
+    stack.add(2, 3, Prompts([(78, 60)]))
     list(stack.propagate())
     for t in range(len(frames)):
         found = stack.at(t)
@@ -224,8 +246,42 @@ def test_micro_carries_masks_from_frame_to_frame_and_back(micro: SAM2Refiner) ->
         assert not (found.objects[1].mask & found.objects[2].mask).any()
 
 
+def test_neighbours_compete_and_what_is_there_keeps_its_pixels(micro: SAM2Refiner) -> None:
+    frames = Moving()
+    stack = StackSession(micro, frames)
+    stack.add(1, 0, Prompts(mask=frames.truth(0) == 1))
+    list(stack.propagate("forward", range(3)))
+    before = [stack.at(t).objects[1].mask for t in range(3)]
+    greedy = (frames.truth(0) == 2) | ((frames.truth(0) == 1) & (np.mgrid[:120, :160][0] > 50))
+    stack.add(2, 0, Prompts(mask=greedy))
+    list(stack.propagate("forward", range(3)))
+    for t in (1, 2):
+        found = stack.at(t).objects
+        np.testing.assert_array_equal(found[1].mask, before[t])
+        assert found[2].mask.any()
+        assert not (found[1].mask & found[2].mask).any()
+
+
+def test_from_two_anchors_frames_are_reached_from_the_nearer_one(micro: SAM2Refiner) -> None:
+    frames = Moving()
+    stack = StackSession(micro, frames)
+    stack.add(1, 0, Prompts(mask=frames.truth(0) == 1))
+    stack.add(1, 5, Prompts(mask=frames.truth(5) == 2))  # as if it had been mistaken
+    list(stack.propagate())
+    for t, number in ((1, 1), (2, 1), (3, 2), (4, 2)):
+        assert iou(stack.at(t).objects[1].mask, frames.truth(t) == number) > 0.8, t
+
+
+def test_frames_on_the_way_to_the_range_are_passed(micro: SAM2Refiner) -> None:
+    frames = Moving()
+    stack = StackSession(micro, frames)
+    stack.add(1, 0, Prompts([(50, 40)]))
+    assert [frame.index for frame in stack.propagate("forward", range(4, 6))] == [4, 5]
+    assert all(iou(stack.at(t).objects[1].mask, frames.truth(t) == 1) > 0.85 for t in range(6))
+
+
 def test_what_is_done_stays_when_a_frame_cannot_be_read(micro: SAM2Refiner) -> None:
-    stack = StackSession(micro, Moving(broken=4), limits=(50.0, 500.0))
+    stack = StackSession(micro, Moving(broken=4))
     stack.add(1, 1, Prompts([(50, 45)]))
     done = []
     with pytest.raises(ReadError, match=r"frame 4 cannot be read \(truncated\)"):
@@ -253,7 +309,7 @@ def test_a_propagation_that_is_closed_goes_on_where_it_was(micro: SAM2Refiner) -
 def test_removing_prompts_takes_back_what_was_carried_from_them(micro: SAM2Refiner) -> None:
     stack = StackSession(micro, Moving(), limits=(50.0, 500.0))
     stack.add(1, 0, Prompts([(50, 40)]))
-    stack.add(2, 0, Prompts([(75, 110)]))
+    stack.add(2, 0, Prompts([(78, 60)]))
     list(stack.propagate("forward"))
     before = stack.at(5).objects[2].logits
     stack.add(1, 4, Prompts([(50, 60)]))
@@ -263,8 +319,10 @@ def test_removing_prompts_takes_back_what_was_carried_from_them(micro: SAM2Refin
     stack.remove(1)
     assert sorted(stack.at(0).objects) == [2]
     np.testing.assert_array_equal(stack.at(5).objects[2].logits, before)
-    with pytest.raises(InvalidPromptError, match="there is no object 1; choose one of"):
+    with pytest.raises(InvalidPromptError, match=r"there is no object 1; choose one of \[2\]"):
         stack.remove(1)
+    with pytest.raises(InvalidPromptError, match=r"object 2 has no prompts on frame 3; choose one of \[0\]"):
+        stack.remove(2, 3)
 
 
 def test_bad_input_gets_one_sentence(micro: SAM2Refiner) -> None:
@@ -275,6 +333,7 @@ def test_bad_input_gets_one_sentence(micro: SAM2Refiner) -> None:
         ((0, 0), "the object's id is 0"),
         ((1, 6), "there is no frame 6"),
         ((1, -1), "no frame -1"),
+        ((2**32, 0), "4294967296"),
     ):
         with pytest.raises(InvalidPromptError, match=said):
             stack.add(*arguments, Prompts([(50, 40)]))

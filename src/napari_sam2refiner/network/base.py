@@ -98,7 +98,8 @@ class Decoded(NamedTuple):
     object_logits : (N,)
         Above zero if the object is there.
     pointer_token : (N, D)
-        Token that the memory's pointer is made from: where one mask was meant, the first, whichever was chosen.
+        Token that the memory's pointer is made from; SAM 2's, where one mask was meant, is the first, whichever was
+        chosen.
     """
 
     logits: Tensor

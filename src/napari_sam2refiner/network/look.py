@@ -94,8 +94,9 @@ def pooled(maps: Tensor, image: Tensor, weights: Tensor) -> Tensor:
     means = maps.new_zeros(len(image), maps.shape[1])
     for b in range(len(maps)):  # a product for each image, where gathering would copy its maps per object
         of = image == b
-        flat = weights[of].flatten(1).to(maps)
-        means[of] = (flat @ maps[b].flatten(1).T) / flat.sum(1, keepdim=True).clamp(min=1e-3)
+        flat = weights[of].flatten(1).float()
+        flat = flat / flat.sum(1, keepdim=True).clamp(min=1e-3)  # first, for half precision cannot hold such sums
+        means[of] = (flat.to(maps) @ maps[b].flatten(1).T).to(means)
     return means
 
 
@@ -105,5 +106,5 @@ def likeness(maps: Tensor, image: Tensor, means: Tensor) -> Tensor:
     out = maps.new_empty(len(image), *maps.shape[-2:])
     for b in range(len(maps)):
         of = image == b
-        out[of] = torch.einsum("nc,chw->nhw", wanted[of], there[b])
+        out[of] = torch.einsum("nc,chw->nhw", wanted[of], there[b]).to(out)
     return out

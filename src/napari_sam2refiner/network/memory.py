@@ -131,7 +131,7 @@ def point(base: PromptableBase, token: Tensor, object_logits: Tensor) -> Tensor:
 
 
 def point_to_masks(base: PromptableBase, features: Features, masks: Tensor) -> Tensor:
-    """Pointers (N, D) to objects whose masks (N, S, S), 0 or 1, are given; what the decoder thinks does not count.
+    """Pointers (N, D) to objects whose masks (N, S, S), 0 or 1, are given.
 
     `features` are of N images.
     """

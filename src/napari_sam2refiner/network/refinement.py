@@ -128,7 +128,7 @@ class Context(nn.Module):
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
-        self.look = nn.Conv2d(QUARTER, self.top, 1)
+        self.from_look = nn.Conv2d(QUARTER, self.top, 1)
         self.enter = nn.Conv2d(channels, self.top, 3, padding=1)
         above = (self.top, *self.widths)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(above))
@@ -140,7 +140,7 @@ class Context(nn.Module):
 
     def forward(self, x: Tensor, look: Look, image: Tensor, token: Tensor) -> Tensor:
         """Return what is added to the features (N, c, h, h); the others are as `CoarseStage` takes them."""
-        x = F.relu(self.enter(x) + self.look(look.quarter).index_select(0, image))
+        x = F.relu(self.enter(x) + self.from_look(look.quarter).index_select(0, image))
         levels = [x]
         for down, norm, modulation, same in zip(self.down, self.norms, self.modulations, self.same, strict=True):
             x = F.relu(modulation(norm(down(F.avg_pool2d(x, 2))), token))

@@ -24,7 +24,8 @@ from napari_sam2refiner.network.base import Decoded, Features
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Prediction
-from napari_sam2refiner.sessions.conversion import LOGIT_LIMIT, collate, make_request
+from napari_sam2refiner.sessions.batches import Batches, precision
+from napari_sam2refiner.sessions.conversion import collate, make_request
 from napari_sam2refiner.sessions.image import ImageSession
 from napari_sam2refiner.sessions.memory import Impression, Mask, Track
 
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.float32]
 
-LATEST = 8  # frames that stay encoded
-BATCH = 32  # objects at once
+ENCODED = 8  # frames that the memory keeps encoded
+SESSIONS = 2  # frames that stay ready for prompts
 DRAWN = 10.0  # logit of a mask that was given
+LOST = -1.0  # logit, at most, of a pixel that a neighbour is surer of
 
 
 class Carrier(ABC):
@@ -56,14 +58,18 @@ class Carrier(ABC):
         self.model = model
         self.shape, self.length = shape, length
         self.image = image
+        self.in_batches = Batches()
 
     @abstractmethod
     def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
         """Answer an object's prompts on a frame, in the light of what is known of it there."""
 
     @abstractmethod
-    def carry(self, tracks: Sequence[Track], frame: int, step: int) -> None:
-        """Carry objects to a frame that they are reached in by `step`, 1 or -1."""
+    def carry(self, tracks: Sequence[Track], frame: int, step: int, there: Sequence[Impression]) -> None:
+        """Carry objects to a frame that they are reached in by `step`, 1 or -1.
+
+        `there` are the objects that are on it already, and stay as they are.
+        """
 
 
 class _Seen(NamedTuple):
@@ -74,10 +80,10 @@ class _Seen(NamedTuple):
 
 
 class MemoryCarrier(Carrier):
-    """By memory attention."""
+    """By memory attention; the refiner is not asked yet."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, model: SAM2Refiner, shape: tuple[int, int], length: int, image: Callable[[int], Image]) -> None:
+        super().__init__(model, shape, length, image)
         self.memories = int(self.model.base.num_maskmem) - 1  # frames carried to that are read, beside the anchors
         self.pointers = min(self.length, int(self.model.base.max_obj_ptrs_in_encoder))
         self._latest: dict[int, _Seen] = {}
@@ -95,44 +101,60 @@ class MemoryCarrier(Carrier):
         known = track.at(frame)
         request = make_request(prompts, None, seen.frame, self.device)
         if known is not None and request.mask_logits is None:
-            before = known.mask.logits().to(self.device).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-            request = request._replace(mask_logits=before)
-        features = seen.features
-        if track.was_carried_to(frame):
-            features = features._replace(embedding=self._recalled([track], frame, track.steps[frame], seen))
+            request = request._replace(mask_logits=known.mask.logits().to(self.device))
+        seen_then = None if known is None else known.embedding
+        if frame in track.others:
+            seen_then = self._recalled([track], frame, track.steps[frame], seen)
+        features = seen.features if seen_then is None else seen.features._replace(embedding=seen_then)
         image = torch.zeros(1, dtype=torch.long, device=self.device)
         # SAM 2 takes the best of three masks for a click, also for one that corrects.
-        decoded = self.model.base.decode(features, image, collate([request]), multimask=len(request.labels) <= 1)
-        return self._impressions(decoded)[0]
+        multimask = len(request.labels) <= 1
+        with precision(self.model):
+            decoded = self.model.base.decode(features, image, collate([request]), multimask=multimask)
+            (impression,) = self._impressions(decoded)
+        impression.embedding = seen_then
+        return impression
 
-    def carry(self, tracks: Sequence[Track], frame: int, step: int) -> None:
+    def carry(
+        self,
+        tracks: Sequence[Track],
+        frame: int,
+        step: int,
+        there: Sequence[Impression],  # noqa: ARG002 - the official predictor lets objects overlap
+    ) -> None:
         """Carry objects, those that remember alike together."""
-        seen, base = self._see(frame), self.model.base
+        seen = self._see(frame)
         alike: dict[Any, list[Track]] = {}
         for track in tracks:
             ages = tuple(age for _, age in track.remembered(frame, step, self.memories))
             distances = tuple(distance for _, distance in track.pointed(frame, step, self.pointers))
             alike.setdefault((ages, distances), []).append(track)
         for together in alike.values():
-            for first in range(0, len(together), BATCH):
-                part = together[first : first + BATCH]
-                many = len(part)
-                embedding = self._recalled(part, frame, step, seen)
-                features = Features(embedding, *(m.expand(many, -1, -1, -1) for m in seen.features[1:3]))
-                image = torch.arange(many, device=self.device)
-                decoded = base.decode(features, image, memory.unprompted(many, self.device), multimask=True)
-                for track, impression in zip(part, self._impressions(decoded), strict=True):
-                    track.arrive(frame, step, impression)
-                    track.forget_maps(frame, step, self.memories)
+            impressions = self.in_batches(together, lambda part: self._carried(part, frame, step, seen))
+            for track, impression in zip(together, impressions, strict=True):
+                track.arrive(frame, step, impression)
+                track.forget_maps(frame, step, self.memories)
+
+    def _carried(self, tracks: Sequence[Track], frame: int, step: int, seen: _Seen) -> list[Impression]:
+        """Answer for objects that remember alike."""
+        many = len(tracks)
+        embedding = self._recalled(tracks, frame, step, seen)
+        features = Features(embedding, *(m.expand(many, -1, -1, -1) for m in seen.features[1:3]))
+        image = torch.arange(many, device=self.device)
+        with precision(self.model):
+            prompts = memory.unprompted(many, self.device)
+            return self._impressions(self.model.base.decode(features, image, prompts, multimask=True))
 
     def _see(self, frame: int) -> _Seen:
         """Return a frame, encoded; of the latest ones it is known."""
         if frame not in self._latest:
             geometry = Frame(self.shape, self.model.base.input)
             pixels = geometry.pixels(torch.from_numpy(self.image(frame)).to(self.device))
-            while len(self._latest) >= LATEST:
+            with precision(self.model):
+                features = self.model.encode(pixels)
+            while len(self._latest) >= ENCODED:
                 self._latest.pop(next(iter(self._latest)))
-            self._latest[frame] = _Seen(geometry, self.model.encode(pixels))
+            self._latest[frame] = _Seen(geometry, features)
         return self._latest[frame]
 
     def _given(self, seen: _Seen, mask: npt.NDArray[np.bool_]) -> Impression:
@@ -143,7 +165,8 @@ class MemoryCarrier(Carrier):
             full = (share > 0).float()
         signed = (2.0 * full - 1.0)[:, None] * DRAWN
         logits = F.interpolate(signed, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True)[0, 0]
-        pointer = memory.point_to_masks(self.model.base, seen.features, full)[0]
+        with precision(self.model):
+            pointer = memory.point_to_masks(self.model.base, seen.features, full)[0]
         return Impression(Mask.of(logits), 1.0, DRAWN, pointer=pointer)
 
     def _recalled(self, tracks: Sequence[Track], frame: int, step: int, seen: _Seen) -> Tensor:
@@ -156,9 +179,11 @@ class MemoryCarrier(Carrier):
         pointers = []
         for of_frame in zip(*(track.pointed(frame, step, self.pointers) for track in tracks), strict=True):
             known = [track.known(t).pointer for track, (t, _) in zip(tracks, of_frame, strict=True)]
-            there = torch.stack([pointer for pointer in known if pointer is not None]).to(self.device)
-            pointers.append(memory.Pointed(there, of_frame[0][1]))
-        return memory.recall(self.model.base, embedding, memories, pointers, self.pointers - 1)
+            pointed = torch.stack([pointer for pointer in known if pointer is not None]).to(self.device)
+            assert len(pointed) == len(tracks), "memory leaves a pointer on every frame"
+            pointers.append(memory.Pointed(pointed, of_frame[0][1]))
+        with precision(self.model):
+            return memory.recall(self.model.base, embedding, memories, pointers, self.pointers - 1)
 
     def _maps(self, track: Track, frame: int) -> Tensor:
         """Return an object's memory of a frame; made when it is first read, and again where it was forgotten."""
@@ -168,7 +193,8 @@ class MemoryCarrier(Carrier):
             logits = known.mask.logits()[None].to(self.device)
             embedding = self._see(frame).features.embedding
             firm = frame in track.anchors
-            known.maps = memory.remember(self.model.base, embedding, logits, there, firm=firm)[0]
+            with precision(self.model):
+                known.maps = memory.remember(self.model.base, embedding, logits, there, firm=firm)[0]
         return known.maps
 
     def _impressions(self, decoded: Decoded) -> list[Impression]:
@@ -186,52 +212,60 @@ class MemoryCarrier(Carrier):
 class MaskCarrier(Carrier):
     """By the mask of the frame before, as a prompt."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, model: SAM2Refiner, shape: tuple[int, int], length: int, image: Callable[[int], Image]) -> None:
+        super().__init__(model, shape, length, image)
         self._sessions: dict[int, ImageSession] = {}
 
     def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
-        """Answer as on a still image."""
-        known = track.at(frame)
-        previous = None
-        if known is not None and prompts.mask is None:
-            logits = known.mask.logits().numpy()
-            previous = Prediction(logits > 0, logits, known.score)
+        """Answer as on a still image; a mask stands as it is."""
         if prompts.mask is not None and not len(prompts.points) and not len(prompts.boxes):
             drawn = torch.from_numpy(np.where(prompts.mask, DRAWN, -DRAWN).astype(np.float32))
             return Impression(Mask.of(drawn), 1.0, DRAWN)
-        return self._impression(self._session(frame).predict(prompts, previous=previous))
+        known, previous = track.at(frame), None
+        if known is not None and prompts.mask is None and known.object_logit > 0:
+            logits = known.mask.logits().numpy()
+            previous = Prediction(logits > 0, logits, known.score)
+        answer = self._session(frame).predict(prompts, previous=previous)
+        return self._impression(torch.from_numpy(answer.logits), answer.score)
 
-    def carry(self, tracks: Sequence[Track], frame: int, step: int) -> None:
+    def carry(self, tracks: Sequence[Track], frame: int, step: int, there: Sequence[Impression]) -> None:
         """Ask for every object where it was last; a pixel goes to the one that is surest of it."""
-        before = [track.nearest(frame, step).mask.logits().numpy() > 0 for track in tracks]
-        there = [i for i, mask in enumerate(before) if mask.any()]
-        answers = self._session(frame).predict_many([Prompts(mask=before[i]) for i in there])
-        found = dict(zip(there, answers, strict=True))
-        surest = np.full(self.shape, -np.inf, np.float32)
-        for answer in answers:
-            np.maximum(surest, answer.logits, out=surest)
+        before = [track.nearest(frame, step) for track in tracks]
+        asked = [i for i, known in enumerate(before) if known.object_logit > 0]
+        surest = torch.full(self.shape, -torch.inf)
+        for known in there:
+            surest[known.mask.logits() > 0] = torch.inf
+
+        def answer(part: Sequence[int]) -> list[tuple[Mask, float]]:
+            prompts = [Prompts(mask=before[i].mask.logits().numpy() > 0) for i in part]
+            found = self._session(frame).predict_many(prompts)
+            masks = [Mask.of(torch.from_numpy(one.logits)) for one in found]
+            for mask in masks:
+                torch.maximum(surest, mask.logits(), out=surest)
+            return [(mask, one.score) for mask, one in zip(masks, found, strict=True)]
+
+        answers = dict(zip(asked, self.in_batches(asked, answer), strict=True))
         for i, track in enumerate(tracks):
-            if i not in found:
+            if i not in answers:
                 track.arrive(frame, step, self._gone())
                 continue
-            own = np.where(found[i].logits >= surest, found[i].logits, np.minimum(found[i].logits, -1.0))
-            track.arrive(frame, step, self._impression(Prediction(own > 0, own, found[i].score)))
+            mask, score = answers[i]
+            logits = mask.logits()
+            own = torch.where(logits >= surest, logits, logits.clamp(max=LOST))
+            track.arrive(frame, step, self._impression(own, score))
 
     def _session(self, frame: int) -> ImageSession:
         """Return a session on a frame; the latest ones are kept."""
         if frame not in self._sessions:
             session = ImageSession(self.model).set_image(self.image(frame), limits=(0.0, 1.0))
-            while len(self._sessions) >= LATEST:
+            while len(self._sessions) >= SESSIONS:
                 self._sessions.pop(next(iter(self._sessions)))
             self._sessions[frame] = session
         return self._sessions[frame]
 
-    def _impression(self, answer: Prediction) -> Impression:
+    def _impression(self, logits: Tensor, score: float) -> Impression:
         """What is kept of an answer."""
-        if not answer.mask.any():
-            return self._gone()
-        return Impression(Mask.of(torch.from_numpy(np.ascontiguousarray(answer.logits))), answer.score, DRAWN)
+        return Impression(Mask.of(logits), score, DRAWN) if (logits > 0).any() else self._gone()
 
     def _gone(self) -> Impression:
         """What is kept of an object that is not there."""

@@ -17,13 +17,12 @@ from torch import Tensor
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, Decoded, PromptBatch
 from napari_sam2refiner.network.frames import STRIDE, Frame
 from napari_sam2refiner.sessions.base import Candidate, Prediction
+from napari_sam2refiner.sessions.memory import LOGIT_LIMIT
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import Refined
     from napari_sam2refiner.prompts import Prompts
     from napari_sam2refiner.sessions.windows import Window
-
-LOGIT_LIMIT = 32.0  # of an answer that is given back as a mask prompt, as SAM 2 does
 
 Places = tuple[int, ...]
 

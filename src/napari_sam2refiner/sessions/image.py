@@ -6,23 +6,23 @@ Letters: Y, X rows and columns of the plane; N objects; P prompt tokens of an ob
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_sam2refiner.errors import InsufficientMemoryError, InvalidConfigError, InvalidImageError, InvalidPromptError
+from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.base import Decoded, Features, PromptBatch
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+from napari_sam2refiner.sessions.batches import Batches, precision
 from napari_sam2refiner.sessions.conversion import (
     Places,
     Request,
@@ -41,14 +41,10 @@ if TYPE_CHECKING:
     from napari_sam2refiner.network.look import Look
     from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
 
-BATCH = 32  # objects decoded at once, at most
 LOCAL_DETAIL = ("off", "prompted", "on")
 FARTHER = 0.5  # share of the square that the plane takes, seen from farther away
 SAME_OBJECT = 0.5  # IoU of two networks' masks of one object, at least
 COMBINATIONS = 4  # of quadrants that are kept, at most
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass
@@ -72,7 +68,7 @@ class ImageSession:
     model : SAM2Refiner
         Its parameters say on which device to work, its `compute_dtype` at which precision.
     windows : int
-        Closer looks at parts of the image that stay encoded, at most; of `micro`, 14 MB each.
+        Closer looks at parts of the image that stay encoded, at most; of `micro`, 20 MB each.
 
     Examples
     --------
@@ -87,7 +83,7 @@ class ImageSession:
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
         self._farther: _View | None = None
-        self._batch = BATCH
+        self._in_batches = Batches()
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -152,13 +148,14 @@ class ImageSession:
         Yields the share that is done, 0 to 1. Whoever stops early has what is done; predictions encode what they lack.
         """
         plane = self._known_plane()
-        parts: list[Callable[[], object]] = [partial(self._encoded, plane)]
+        look = self._looked if self._refines else self._encoded
+        parts: list[Callable[[], object]] = [partial(look, plane)]
         if self._model.base.input.looks_again:
-            parts.append(lambda: self._encoded(self._from_afar(plane)))
+            parts.append(lambda: look(self._from_afar(plane)))
         if self._refines:
             parts += [partial(self._local, plane, (place,)) for place in plane.frame.places()]
         for done, part in enumerate(parts, 1):
-            with torch.no_grad(), self._precision():
+            with torch.no_grad(), precision(self._model):
                 part()
             yield done / len(parts)
 
@@ -321,24 +318,26 @@ class ImageSession:
         answers: dict[int, Prediction] = {}
         if requests:
             self._encoded(view)
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), precision(self._model):
             for alike in group(requests):
                 answers.update(self._in_batches(alike, lambda part: self._answer(view, part, local_detail)))
         return [answers[i] for i in range(len(prompts))]
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        """Compute at the model's precision."""
-        dtype = self._model.compute_dtype
-        return nullcontext() if dtype == torch.float32 else torch.autocast(self._device.type, dtype)
 
     def _encoded(self, view: _View) -> tuple[Tensor, Features]:
         """Return the network's input and the encoded image, encoded at the first call."""
         if view.pixels is None or view.features is None:
             pixels = view.frame.pixels(view.image.to(self._device))
-            with self._precision():
+            with precision(self._model):
                 (view.features,) = self._in_batches([pixels], lambda part: [self._model.encode(part[0])])
             view.pixels = pixels
         return view.pixels, view.features
+
+    def _looked(self, view: _View) -> Look:
+        """Return what the refiner sees of the pixels, looked at with the first call."""
+        if view.look is None:
+            pixels, features = self._encoded(view)
+            view.look = self._model.look(features, pixels)
+        return view.look
 
     def _local(self, view: _View, places: Places) -> LocalFeatures | None:
         """Return detail of these quadrants; each is encoded once."""
@@ -356,13 +355,13 @@ class ImageSession:
             view.local[places] = local
         return view.local[places]
 
-    def _quadrants(self, view: _View, places: list[int]) -> list[tuple[int, Features]]:
+    def _quadrants(self, view: _View, places: Sequence[int]) -> list[tuple[int, Features]]:
         """Encode quadrants in one batch; place and features of each."""
         features = self._model.encode_local(view.frame.quadrants(view.image.to(self._device), places))
         return [(p, Features(*(maps[i : i + 1] for maps in features))) for i, p in enumerate(places)]
 
     def _answer(
-        self, view: _View, items: list[tuple[int, Request]], local_detail: LocalDetail | None
+        self, view: _View, items: Sequence[tuple[int, Request]], local_detail: LocalDetail | None
     ) -> list[tuple[int, Prediction]]:
         """Answer requests that have as many tokens as each other; without `local_detail` unrefined."""
         _, features = self._encoded(view)
@@ -384,9 +383,8 @@ class ImageSession:
 
         Objects that look at the same quadrants go together, so that an answer does not depend on its neighbours.
         """
-        pixels, features = self._encoded(view)
-        if view.look is None:
-            view.look = self._model.look(features, pixels)
+        _, features = self._encoded(view)
+        look = self._looked(view)
         there = view.frame.places()
         together: dict[Places, list[int]] = {}
         for i in range(len(batch.labels)):
@@ -400,33 +398,9 @@ class ImageSession:
             prompts = PromptBatch(batch.coords[at], batch.labels[at], masks, batch.has_mask[at])
             answers = Decoded(*(values[at] for values in decoded))
             local = self._local(view, places)
-            refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, view.look)
+            refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, look)
             out.update({i: (refined, row) for row, i in enumerate(rows)})
         return out
-
-    def _in_batches(self, items: list[T], answer: Callable[[list[T]], list[U]]) -> list[U]:
-        """Answer items in batches, halved as often as memory asks for it; later calls keep the smaller size."""
-        answers: list[U] = []
-        done = 0
-        while done < len(items):
-            part = items[done : done + self._batch]
-            try:
-                answers += answer(part)
-            except InsufficientMemoryError:
-                raise
-            except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if len(part) == 1:
-                    msg = (
-                        "there is not enough memory for a single object of this image; close other programs, "
-                        "set local_detail='off', or choose a smaller model."
-                    )
-                    raise InsufficientMemoryError(msg) from error
-                self._batch = len(part) // 2
-            else:
-                done += len(part)
-        return answers
 
 
 def _check(
@@ -468,10 +442,3 @@ def _second_opinions(
         others = answers[i].candidates[1:]
         answers[i] = Prediction(best.mask, best.logits, best.score, (best, *others), best.memo)
     return answers
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether this is what torch raises when an allocation fails."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return any(text in str(error) for text in ("can't allocate memory", "not enough memory"))

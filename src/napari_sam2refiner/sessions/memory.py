@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from napari_sam2refiner.prompts import Prompts
-
-FAINT = -6.0  # logits below are forgotten
+FAINT = -6.0  # logits below are cut off around a mask
+LOGIT_LIMIT = 32.0  # of an answer that is given back as a mask prompt, as SAM 2 does
 
 
 class Mask(NamedTuple):
@@ -28,24 +26,29 @@ class Mask(NamedTuple):
     part: Tensor
     place: tuple[int, int]  # of its first row and column
     shape: tuple[int, int]
+    outside: float  # mean of what was cut off
 
     @classmethod
     def of(cls, logits: Tensor) -> Mask:
         """Keep logits (H, W)."""
         shape = logits.shape[0], logits.shape[1]
-        there = torch.nonzero(logits > FAINT)
-        if not len(there):
-            return cls(logits.new_empty(0, 0, dtype=torch.float16).cpu(), (0, 0), shape)
+        logits = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        there = logits > FAINT
+        rows, columns = (torch.nonzero(there.any(axis))[:, 0].tolist() for axis in (1, 0))
+        if not rows:
+            empty = logits.new_empty(0, 0, dtype=torch.float16).cpu()
+            return cls(empty, (0, 0), shape, float(logits.mean()))
         # With a pixel more around it, so that an outline between two pixels stays where it is.
-        (y0, x0), (y1, x1) = (there.amin(0) - 1).clamp(min=0).tolist(), (there.amax(0) + 1).tolist()
-        part = logits[y0 : y1 + 1, x0 : x1 + 1].to("cpu", torch.float16, copy=True)
-        return cls(part, (y0, x0), shape)
+        y, x = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
+        part = logits[y : rows[-1] + 2, x : columns[-1] + 2]
+        outside = (float(logits.sum()) - float(part.sum())) / max(logits.numel() - part.numel(), 1)
+        return cls(part.to("cpu", torch.float16, copy=True), (y, x), shape, outside)
 
     def logits(self) -> Tensor:
-        """Return them as (H, W) float32; what was forgotten is faint."""
+        """Return them as (H, W) float32; what was cut off is the same everywhere."""
         (y, x), (rows, columns) = self.place, self.part.shape
         around = (x, self.shape[1] - x - columns, y, self.shape[0] - y - rows)
-        return F.pad(self.part.float(), around, value=FAINT)
+        return F.pad(self.part.float(), around, value=self.outside)
 
 
 @dataclass
@@ -63,6 +66,8 @@ class Impression:
         None where no memory reads it.
     maps : (M, g, g) or None
         None where they are not kept.
+    embedding : (1, D, g, g) or None
+        Of a frame with prompts that it was carried to before: as it was seen then, for further prompts there.
     """
 
     mask: Mask
@@ -70,6 +75,7 @@ class Impression:
     object_logit: float
     pointer: Tensor | None = None
     maps: Tensor | None = None
+    embedding: Tensor | None = None
 
 
 @dataclass
@@ -78,15 +84,12 @@ class Track:
 
     Attributes
     ----------
-    prompts : dict of int to Prompts
-        By frame.
     anchors, others : dict of int to Impression
         Frames with prompts, and frames that it was carried to.
     steps : dict of int to int
         In which direction it was carried to a frame.
     """
 
-    prompts: dict[int, Prompts] = field(default_factory=dict)
     anchors: dict[int, Impression] = field(default_factory=dict)
     others: dict[int, Impression] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
@@ -113,14 +116,10 @@ class Track:
         """Return what is known of it on a frame where something is."""
         return self.anchors[frame] if frame in self.anchors else self.others[frame]
 
-    def was_carried_to(self, frame: int) -> bool:
-        """Whether a frame, now perhaps an anchor, was reached from another anchor first."""
-        return frame in self.steps
-
-    def take(self, frame: int, prompts: Prompts, impression: Impression) -> None:
+    def take(self, frame: int, impression: Impression) -> None:
         """Make a frame an anchor."""
         self._forget_around(frame)
-        self.prompts[frame], self.anchors[frame] = prompts, impression
+        self.anchors[frame] = impression
 
     def arrive(self, frame: int, step: int, impression: Impression) -> None:
         """Keep what was found of it on a frame that it was carried to."""
@@ -135,13 +134,13 @@ class Track:
         """Take an anchor back, with what was carried from it."""
         self._forget_around(frame)
         self.steps.pop(frame, None)
-        del self.prompts[frame], self.anchors[frame]
+        del self.anchors[frame]
 
     def forget_maps(self, frame: int, step: int, most: int) -> None:
         """Let go of maps that no frame after this one reads."""
-        old = self.others.get(frame - step * most)
-        if old is not None:
-            old.maps = None
+        for t, known in self.others.items():
+            if step * (frame - t) >= most:
+                known.maps = None
 
     def _forget_around(self, frame: int) -> None:
         """Forget where it was carried to on either side of a frame, as far as the next anchors."""

@@ -1,15 +1,19 @@
 """`StackSession`: objects carried through a time-lapse or a z-stack by what is remembered of them.
 
-Frames are read one at a time and never all kept. Exact: on a SAM 2.1 without a refiner it answers as the official video
-predictor (Ravi et al., arXiv 2408.00714), whose memory it prunes to what is read.
+Frames are read one at a time and never all kept. On a SAM 2.1 it answers as the official video predictor (Ravi et al.,
+arXiv 2408.00714), whose memory it prunes to what is read; there, prompts on a first anchor that is prompted again after
+propagation look at what the memory holds of that frame itself, here they do not.
 
 Letters: Y, X rows and columns of a frame; N objects; h stride-4 pixels of the square.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -20,7 +24,7 @@ import torch
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError, ReadError
 from napari_sam2refiner.network.frames import Frame
-from napari_sam2refiner.planes.intensity import check_plane, limits, rescale
+from napari_sam2refiner.planes.intensity import MOST_SAMPLES, check_plane, limits, rescale
 from napari_sam2refiner.sessions.carriers import Carrier, Image, MaskCarrier, MemoryCarrier
 from napari_sam2refiner.sessions.memory import Mask, Track
 
@@ -61,7 +65,7 @@ class StackObject:
     _frame: Frame
 
     @cached_property
-    def logits(self) -> Image:
+    def logits(self) -> npt.NDArray[np.float32]:
         """(Y, X), above zero inside."""
         kept = self._kept.logits()
         values: Image = (
@@ -117,7 +121,9 @@ class StackSession:
     Raises
     ------
     InvalidImageError
-        If there is no frame, or the first cannot be a plane.
+        If there is no frame.
+    ReadError
+        If the first frame cannot be read, or is no plane.
     """
 
     def __init__(self, model: SAM2Refiner, frames: Frames, *, limits: tuple[float, float] | None = None) -> None:
@@ -126,7 +132,8 @@ class StackSession:
             raise InvalidImageError(msg)
         self._model = model
         self._frames = frames
-        self._shape: tuple[int, int] = check_plane(self._read(0)).shape[:2]
+        self._reading = threading.Lock()
+        self._shape: tuple[int, int] = self._read(0).shape[:2]
         self._limits = self._sampled_limits() if limits is None else limits
         self._tracks: dict[int, Track] = {}
         self._coming: dict[int, Future[Image]] = {}
@@ -168,9 +175,9 @@ class StackSession:
         self._check(object_id, frame)
         prompts.check(self._shape)
         track = self._tracks.get(object_id, Track())
-        with torch.inference_mode():
+        with torch.no_grad():
             impression = self._carrier.prompted(track, frame, prompts)
-        track.take(frame, prompts, impression)
+        track.take(frame, impression)
         self._tracks[object_id] = track
         return self.at(frame)
 
@@ -183,9 +190,11 @@ class StackSession:
             If there is no such object, or it has no prompts there.
         """
         track = self._tracks.get(object_id)
-        if track is None or (frame is not None and frame not in track.anchors):
-            there = "" if frame is None else f" with prompts on frame {frame}"
-            msg = f"there is no object {object_id}{there}; choose one of {sorted(self._tracks)}."
+        if track is None:
+            msg = f"there is no object {object_id}; choose one of {sorted(self._tracks)}."
+            raise InvalidPromptError(msg)
+        if frame is not None and frame not in track.anchors:
+            msg = f"object {object_id} has no prompts on frame {frame}; choose one of {sorted(track.anchors)}."
             raise InvalidPromptError(msg)
         if frame is not None:
             track.drop(frame)
@@ -193,7 +202,8 @@ class StackSession:
             del self._tracks[object_id]
 
     def at(self, frame: int) -> StackFrame:
-        """Return what is known of a frame."""
+        """Return what is known of a frame; raise `InvalidPromptError` if there is none."""
+        self._check(1, frame)
         geometry = Frame(self._shape, self._model.base.input)
         objects = {}
         for number, track in self._tracks.items():
@@ -241,53 +251,73 @@ class StackSession:
     def _propagate(self, steps: Sequence[int], frames: list[int]) -> Iterator[StackFrame]:
         """Go through the frames once in each direction."""
         reader = ThreadPoolExecutor(1, "frames")
+        both = len(steps) > 1
         try:
             for step in steps:
-                order = frames[::step]
+                order = self._on_the_way(frames, step)
                 for number, frame in enumerate(order):
-                    due = self._due(frame, step)
+                    due = self._due(frame, step, both)
                     if due:
-                        after = next((t for t in order[number + 1 :] if self._due(t, step)), None)
+                        after = next((t for t in order[number + 1 :] if self._due(t, step, both)), None)
                         if after is not None and after not in self._coming:
                             self._coming[after] = reader.submit(self._scaled, after)
-                        with torch.inference_mode():
-                            self._carrier.carry(due, frame, step)
-                    if any(track.at(frame) for track in self._tracks.values()):
+                        there = [known for track in self._tracks.values() if (known := track.at(frame))]
+                        with torch.no_grad():
+                            self._carrier.carry(due, frame, step, there)
+                    if frame in frames and any(track.at(frame) for track in self._tracks.values()):
                         yield self.at(frame)
         finally:
             reader.shutdown(cancel_futures=True)
             self._coming.clear()
 
-    def _due(self, frame: int, step: int) -> list[Track]:
-        """Objects that have yet to be carried to a frame in this direction."""
-        return [
-            track
-            for track in self._tracks.values()
-            if track.at(frame) is None and any(step * (frame - anchor) > 0 for anchor in track.anchors)
-        ]
+    def _on_the_way(self, frames: list[int], step: int) -> list[int]:
+        """Frames in their order, after those that lie between them and the anchors."""
+        order = frames[::step]
+        ahead = [t for track in self._tracks.values() for t in track.anchors if step * (order[0] - t) > 0]
+        first = max(ahead, key=lambda t: step * (order[0] - t), default=order[0])
+        return [*range(first, order[0], step), *order]
+
+    def _due(self, frame: int, step: int, both: bool) -> list[Track]:
+        """Objects that have yet to be carried to a frame in this direction; in both, from the nearer anchor."""
+        due = []
+        for track in self._tracks.values():
+            behind = [step * (frame - anchor) for anchor in track.anchors if step * (frame - anchor) > 0]
+            ahead = [step * (anchor - frame) for anchor in track.anchors if step * (anchor - frame) > 0]
+            # By memory, the anchors ahead are seen too.
+            nearer = not (both and ahead and self._model.base.carries_masks) or min(behind, default=0) <= min(ahead)
+            if track.at(frame) is None and behind and nearer:
+                due.append(track)
+        return due
 
     def _check(self, object_id: int, frame: int) -> None:
         """Raise unless an object can have this id, and there is this frame."""
-        if object_id < 1:
-            msg = f"the object's id is {object_id}; choose at least 1."
+        if not 1 <= object_id < 2**32:
+            msg = f"the object's id is {object_id}; choose from 1 to {2**32 - 1}."
             raise InvalidPromptError(msg)
         if not 0 <= frame < len(self):
             msg = f"there is no frame {frame}; choose one of 0 to {len(self) - 1}."
             raise InvalidPromptError(msg)
 
     def _read(self, frame: int) -> npt.NDArray[Any]:
-        """Read a frame."""
+        """Read a frame; one at a time, as not every reader can do more."""
         try:
-            return np.asarray(self._frames[frame])
+            with self._reading:
+                return check_plane(self._frames[frame])
+        except MemoryError:
+            raise
         except Exception as error:  # whatever a lazy array may raise
             msg = f"frame {frame} cannot be read ({error}); what is done is kept."
             raise ReadError(msg) from error
 
     def _sampled_limits(self) -> tuple[float, float]:
         """Return intensity limits of some frames together, so that a time-lapse does not flicker."""
-        every = max(1, len(self) // SAMPLED)
-        sampled = [check_plane(self._read(t)) for t in range(0, len(self), every)]
-        return limits(np.concatenate(sampled))
+        sampled = []
+        for frame in range(0, len(self), math.ceil(len(self) / SAMPLED)):
+            with suppress(ReadError):  # it is named when it is needed
+                plane = self._read(frame)
+                step = max(1, math.ceil(math.sqrt(plane.size * SAMPLED / MOST_SAMPLES)))
+                sampled.append(plane[::step, ::step].ravel())
+        return limits(np.concatenate(sampled)[:, None])
 
     def _image(self, frame: int) -> Image:
         """Return a frame as (Y, X, 3) in [0, 1]; it may have been read ahead."""

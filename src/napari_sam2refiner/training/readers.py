@@ -53,7 +53,7 @@ def training_fields(paths: list[Path], *, scenes: int, thin_scenes: int = 0, see
     if scenes:
         sets[SCENES] = [scene_field(seed * 1_000_000 + i) for i in range(scenes)]
     if thin_scenes:
-        sets[THIN_SCENES] = [scene_field(seed * 1_000_000 + i, kinds=THIN) for i in range(thin_scenes)]
+        sets[THIN_SCENES] = [scene_field(seed * 1_000_000 + 500_000 + i, kinds=THIN) for i in range(thin_scenes)]
     if not sets:
         msg = f"{', '.join(map(str, paths))} holds no set with use = 'train'; give one that does, or draw scenes."
         raise ReadError(msg)

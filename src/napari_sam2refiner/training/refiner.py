@@ -257,10 +257,13 @@ def look_loss(seen: Tensor, views: list[View]) -> Tensor:
     """Loss of where any object is seen, and any outline: logits (B, 2, S/2, S/2) against the labels of the views."""
     truth = []
     for view in views:
-        foreground, boundary = outline_targets(view.labels[None].to(seen.device))
-        shares = [view.frame.share(part) for part in (foreground[0], boundary[0])]
-        truth.append(F.avg_pool2d(torch.stack(shares), 2))
-    return F.binary_cross_entropy_with_logits(seen.float(), torch.stack(truth).clamp(0, 1))
+        labels = view.labels[None, None].to(seen.device, torch.float32)
+        rows, columns = view.frame.content
+        drawn = F.interpolate(labels, size=(rows, columns), mode="nearest-exact")[:, 0]
+        shares = torch.cat(outline_targets(drawn))  # (2, rows, columns)
+        side = view.frame.spec.side
+        truth.append(F.avg_pool2d(F.pad(shares, (0, side - columns, 0, side - rows)), 2))
+    return F.binary_cross_entropy_with_logits(seen.float(), torch.stack(truth))
 
 
 def refiner_loss(
