@@ -9,7 +9,7 @@ from napari_sam2refiner.network.backbones import build_base
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.network.localization import put_together, quadrants_of
-from napari_sam2refiner.network.look import PixelLook, likeness, pooled
+from napari_sam2refiner.network.look import PixelLook, likeness, pooled, reached
 from napari_sam2refiner.network.micro import MicroBase
 from napari_sam2refiner.network.refiner import SAM2Refiner
 
@@ -149,7 +149,7 @@ def test_all_of_the_refiner_learns_and_nothing_of_the_base():
             F.mse_loss(refined.tiles.add_to(refined.logits), target)
             + stride2
             + F.mse_loss(refined.score, target[:, 0, 0])
-            + model.pixel_look.seen(model.look(model.encode(pixels), pixels)).square().mean()
+            + model.look(model.encode(pixels), pixels).seen.square().mean()
         )
         loss.backward()
         optimizer.step()
@@ -258,6 +258,30 @@ def test_likeness_is_that_to_the_mean_of_what_is_weighted():
     alike = likeness(maps, image, means)
     assert torch.allclose(alike, F.cosine_similarity(maps[image], expected[..., None, None]), atol=1e-5)
     assert not pooled(maps, image, torch.zeros(3, 8, 8)).any()
+
+
+def test_a_thread_is_reached_from_a_click_as_far_as_a_negative_one_is_not_nearer():
+    seen = torch.full((1, 2, 128, 128), -9.0)
+    seen[0, 0, 40:42, 10:110] = 4.0  # a thread
+    seen[0, 0, 80:82, 10:110] = 4.0  # and another one
+    logits, image = torch.full((4, 64, 64), -5.0), torch.zeros(4, dtype=torch.long)
+    logits[2:, 18:23, 4:12] = 5.0
+    near, far = [4 * 8.0 + 1.5, 4 * 20 + 1.5], [4 * 50.0 + 1.5, 4 * 20 + 1.5]  # x, y in pixels of the square
+    coords = torch.tensor([[near, far], [near, far], [near, far], [[0.0, 0.0], [127.0, 255.0]]])
+    labels = torch.tensor(
+        [[POSITIVE, PADDING], [POSITIVE, NEGATIVE], [PADDING, PADDING], [BOX_START, BOX_END]], dtype=torch.int32
+    )
+    prompts = PromptBatch(coords, labels, None, torch.zeros(4, dtype=torch.bool))
+    there = reached(seen, image, prompts, logits)
+    assert there.max() <= 1
+    thread = torch.zeros(64, 64, dtype=torch.bool)
+    thread[20, 5:55] = True
+    for found, last in zip(there > 0, (55, 30, 55, 33), strict=True):  # all, half, all from the mask, as far as the box
+        columns = torch.nonzero(found[20])[:, 0]
+        assert not (found & ~thread).any()
+        assert columns.min() == 5
+        assert abs(int(columns.max()) + 1 - last) <= 2
+        assert len(columns) == columns.max() - 4
 
 
 def test_only_the_uncertain_band_is_refined():

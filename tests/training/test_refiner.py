@@ -143,7 +143,7 @@ def test_every_part_of_the_refiner_gets_a_gradient(
         *_, turn = asked.converse(talk, 2, explore=0.0, graded={1})
         loss, _ = refiner_loss(turn, asked.batch, asked.truth, refiner_config, np.random.default_rng(1))
         optimizer.zero_grad()
-        (loss + look_loss(course.model.pixel_look.seen(asked.look), [view])).backward()
+        (loss + look_loss(asked.look.seen, [view])).backward()
         optimizer.step()
     missing = [name for name, p in course.trained.named_parameters() if p.grad is None or not p.grad.any()]
     assert missing == []

@@ -10,13 +10,22 @@ Letters: B images, N objects, D width of the network, C = D/8, S side of the squ
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from skimage.segmentation import watershed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam2refiner.network.base import BOX_START, NEGATIVE, POSITIVE
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.network.base import PromptBatch
+
 HALF, QUARTER = 16, 32  # channels at S/2 and S/4
+GROUND = 0.3  # how likely an object is, at least, where a way may go
 
 
 class Look(NamedTuple):
@@ -28,11 +37,14 @@ class Look(NamedTuple):
         The network's input.
     half : (B, HALF, S/2, S/2)
     quarter : (B, QUARTER, h, h)
+    seen : (B, 2, S/2, S/2)
+        Logits that some object is there, and that an outline is.
     """
 
     pixels: Tensor
     half: Tensor
     quarter: Tensor
+    seen: Tensor
 
 
 class PixelLook(nn.Module):
@@ -76,17 +88,57 @@ class PixelLook(nn.Module):
             x = levels.pop() + F.interpolate(up(x), scale_factor=2, mode="bilinear", align_corners=False)
             x = F.relu(x + merge(F.relu(x)))
             maps.append(x)
-        return Look(pixels, maps[-1], maps[-2])
+        return Look(pixels, maps[-1], maps[-2], self.outlines(maps[-1]))
 
     def _level(self, index: int, x: Tensor) -> Tensor:
         """Finish a level on the way down."""
         x = F.relu(self.norms[index](x))
         return F.relu(x + self.same[index](x))
 
-    def seen(self, look: Look) -> Tensor:
-        """Logits (B, 2, S/2, S/2) that some object is there, and that an outline is; for training."""
-        logits: Tensor = self.outlines(look.half)
-        return logits
+
+def reached(seen: Tensor, image: Tensor, prompts: PromptBatch, logits: Tensor) -> Tensor:
+    """Where one gets from an object's prompts over ground on which some object is seen: (N, h, h), 0 to 1.
+
+    A thread is followed to its end, or to where the way from a negative click is shorter. From masks and boxes, without
+    a positive click, the way begins inside the mask so far. Has no gradient.
+
+    Parameters
+    ----------
+    seen : (B, 2, 2 h, 2 h)
+    image : (N,) int64
+    prompts : PromptBatch
+    logits : (N, h, h)
+        Of the mask so far.
+    """
+    there = F.max_pool2d(seen[:, :1].detach().float(), 2)[:, 0].sigmoid().cpu().numpy()
+    inside = (logits.detach() > 0).cpu().numpy()
+    size = there.shape[-1]
+    places = ((prompts.coords + 0.5) / 4.0 - 0.5).round().long().clamp(0, size - 1).cpu().numpy()
+    labels = prompts.labels.cpu().numpy()
+    out = np.zeros(inside.shape, np.float32)
+    for i, b in enumerate(image.tolist()):
+        ground = there[b] > GROUND
+        if (labels[i] == BOX_START).any():
+            ground = ground & _in_boxes(places[i], labels[i], size)
+        start = np.zeros(ground.shape, np.int32)
+        if not (labels[i] == POSITIVE).any():
+            start[inside[i] & ground] = 1
+        for (x, y), label in zip(places[i], labels[i], strict=True):
+            if label in (POSITIVE, NEGATIVE):
+                start[y, x] = 1 if label == POSITIVE else 2
+        if start.any():
+            ways = watershed(np.zeros(ground.shape, np.uint8), start, mask=ground | (start > 0), connectivity=2)
+            out[i] = (ways == 1) * np.maximum(there[b], GROUND)
+    return torch.from_numpy(out).to(logits)
+
+
+def _in_boxes(places: npt.NDArray[np.int64], labels: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.bool_]:
+    """Where the boxes among prompts (P, 2), (x, y) in pixels of a map of that size, lie."""
+    inside = np.zeros((size, size), bool)
+    for index in np.flatnonzero(labels == BOX_START):
+        (x0, y0), (x1, y1) = places[index], places[index + 1]
+        inside[y0 : y1 + 1, x0 : x1 + 1] = True
+    return inside
 
 
 def pooled(maps: Tensor, image: Tensor, weights: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, spots, start_at_zero
-from napari_sam2refiner.network.look import HALF, QUARTER, Look, likeness, pooled
+from napari_sam2refiner.network.look import HALF, QUARTER, Look, likeness, pooled, reached
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
@@ -164,7 +164,7 @@ class CoarseStage(nn.Module):
         c.
     """
 
-    maps = 5
+    maps = 6
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
@@ -223,7 +223,8 @@ class CoarseStage(nn.Module):
         clicks = signed_clicks(prompts, size[0])
         key = self.key(look.quarter)
         alike = [likeness(key, image, pooled(key, image, where)) for where in (logits.sigmoid(), clicks.clamp(min=0))]
-        maps = torch.stack([logits.clamp(-12, 12) / 4, logits.tanh(), clicks, *alike], 1)
+        way = reached(look.seen, image, prompts, logits)
+        maps = torch.stack([logits.clamp(-12, 12) / 4, logits.tanh(), clicks, *alike, way], 1)
         x = self.mask_features(decoded.mask_features) + self.maps_in(maps) + of_image.index_select(0, image)
         x = F.relu(self.modulation(self.norm(x), token))
         x = F.relu(x + self.conv(x))

@@ -161,8 +161,10 @@ class RefinerTrainingConfig(TrainingConfig):
     """Weight of what IoU is lost against the base."""
     score_weight: float = Field(0.5, ge=0)
     """Weight of the predicted IoU."""
-    look_weight: float = Field(1.0, ge=0)
+    look_weight: float = Field(0.5, ge=0)
     """Weight of where any object, and any outline, is seen in the pixels."""
+    opening: float = Field(0.15, ge=0, le=1)
+    """Share of the run at its start in which only that is learned: a fifth of a step's cost, and no prompts needed."""
 
 
 def load_config(path: Path | None, kind: type[C], **overrides: object) -> C:

@@ -107,6 +107,8 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
     def forward(self, samples: list[View], moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step and figures for the log."""
         config = self.config
+        if moment.progress < config.opening:
+            return self._open(samples)
         rng = np.random.default_rng([config.seed, 2, moment.step, moment.rank])
         scene = Scene(self.model, samples, _quadrants(samples, rng, config.without_detail))
         kinds = list(config.first_prompts)
@@ -116,7 +118,7 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         talk = Conversation(scene.batch, {kind: 1.0}, rng)
         graded = {rounds - 1, *rng.permutation(rounds - 1)[: GRADED - 1].tolist()}
         losses = []
-        seen = look_loss(self.model.pixel_look.seen(scene.look), samples)
+        seen = look_loss(scene.look.seen, samples)
         for number, turn in enumerate(scene.converse(talk, rounds, explore=EXPLORE, graded=graded)):
             if number in graded:
                 loss, ious = refiner_loss(turn, scene.batch, scene.truth, config, rng)
@@ -125,6 +127,13 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         base, refined = ious[0].mean().item(), ious[1].mean().item()
         harmed = (ious[1] < ious[0] - 0.02).float().mean().item()
         return loss, {"loss": loss.item(), "iou_base": base, "iou_refined": refined, "harmed": harmed}
+
+    def _open(self, samples: list[View]) -> tuple[Tensor, dict[str, float]]:
+        """Learn what is seen in the pixels, and nothing else."""
+        pixels = torch.cat([view.frame.pixels(view.image.to(next(self.model.parameters()).device)) for view in samples])
+        look = self.model.look(self.model.encode(pixels), pixels)
+        loss = look_loss(look.seen, samples)
+        return loss, {"loss": loss.item()}
 
     def validate(self, views: int = 8) -> dict[str, float]:
         """Return IoU of base and refiner after clicks on views of each held-out set, all quadrants looked up."""
@@ -164,6 +173,8 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
             return (
                 f"held-out IoU {' after 1 click, '.join(pairs)} after {VALIDATED[-1]}, worst {self.merit(figures):+.3f}"
             )
+        if "iou_base" not in figures:
+            return f"loss {figures['loss']:.3f}"
         before, after, harmed = (figures[name] for name in ("iou_base", "iou_refined", "harmed"))
         return f"loss {figures['loss']:.3f}, IoU {before:.3f} to {after:.3f}, {harmed:.0%} harmed"
 
@@ -263,7 +274,12 @@ def look_loss(seen: Tensor, views: list[View]) -> Tensor:
         shares = torch.cat(outline_targets(drawn))  # (2, rows, columns)
         side = view.frame.spec.side
         truth.append(F.avg_pool2d(F.pad(shares, (0, side - columns, 0, side - rows)), 2))
-    return F.binary_cross_entropy_with_logits(seen.float(), torch.stack(truth))
+    target = torch.stack(truth)
+    # Dice too: of a few thin lines in a wide field the cross-entropy hardly tells.
+    inside = seen.float().sigmoid()
+    both, either = (inside * target).sum((2, 3)), inside.sum((2, 3)) + target.sum((2, 3))
+    dice = 1.0 - (2.0 * both + 10.0) / (either + 10.0)
+    return F.binary_cross_entropy_with_logits(seen.float(), target) + 0.5 * dice.mean()
 
 
 def refiner_loss(
