@@ -25,6 +25,7 @@ PARTS = {
         "refinement.fine.readout.",
     ),
     "without-fine-stages": ("refinement.middle.readout.", "refinement.fine.readout."),
+    "without-context": ("refinement.coarse.context.leave.",),
     "without-gate": ("refinement.gate.",),
 }
 

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from napari_sam2refiner.network import refinement, retargeting
 from napari_sam2refiner.network.backbones import build_base
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch
+from napari_sam2refiner.network.context import Context
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.network.localization import put_together, quadrants_of
 from napari_sam2refiner.network.look import PixelLook, likeness, pooled, reached
@@ -236,7 +237,7 @@ def test_a_refined_mask_follows_every_click_as_its_base_does(micro):
 
 def test_the_context_of_a_pixel_is_the_whole_plane():
     torch.manual_seed(0)
-    context, look = refinement.Context(32, 8), PixelLook(32)
+    context, look = Context(32, 8), PixelLook(32)
     x, pixels = torch.randn(2, 8, 128, 128, requires_grad=True), torch.randn(1, 3, 512, 512, requires_grad=True)
     seen = look(pixels, torch.randn(1, 4, 128, 128), torch.randn(1, 32, 32, 32))
     assert seen.half.shape[-1] == 256

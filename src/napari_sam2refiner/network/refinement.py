@@ -10,7 +10,6 @@ Letters: B images, N objects, T tiles, D width of the network, S side of the squ
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, spots, start_at_zero
+from napari_sam2refiner.network.context import Context, Modulation, twice
 from napari_sam2refiner.network.look import HALF, QUARTER, Look, likeness, pooled, reached
 
 if TYPE_CHECKING:
@@ -82,21 +82,6 @@ class Tiles(NamedTuple):
         return whole + tiles.transpose(2, 3).reshape(whole.shape)
 
 
-class Modulation(nn.Module):
-    """Scale and shift of c channels by the object token."""
-
-    def __init__(self, width: int, channels: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(width, 2 * channels)
-
-    def forward(self, x: Tensor, token: Tensor) -> Tensor:
-        """(K, c, H, W) by tokens (K, D)."""
-        scale: Tensor
-        shift: Tensor
-        scale, shift = self.layer(token)[..., None, None].chunk(2, 1)
-        return x * (1.0 + 0.1 * scale) + shift
-
-
 class Readout(nn.Module):
     """Logit residual from c channels by weights that the object token makes; zero at first."""
 
@@ -110,47 +95,6 @@ class Readout(nn.Module):
         weights, bias = self.layer(token).split([x.shape[1], 1], 1)
         residual: Tensor = torch.einsum("kchw,kc->khw", x, weights) + bias[..., None]
         return residual
-
-
-class Context(nn.Module):
-    """A U-Net (Ronneberger et al., arXiv 1505.04597) from S/4 to S/64: where a thread goes that the clicks lie on.
-
-    Parameters
-    ----------
-    width : int
-        D.
-    channels : int
-        c of the stage at S/4.
-    """
-
-    top = 24  # channels at S/4
-    widths = (32, 48, 64, 64)  # at S/8 to S/64
-
-    def __init__(self, width: int, channels: int) -> None:
-        super().__init__()
-        self.from_look = nn.Conv2d(QUARTER, self.top, 1)
-        self.enter = nn.Conv2d(channels, self.top, 3, padding=1)
-        above = (self.top, *self.widths)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(above))
-        self.norms = nn.ModuleList(nn.GroupNorm(8, b) for b in self.widths)
-        self.modulations = nn.ModuleList(Modulation(width, b) for b in self.widths)
-        self.same = nn.ModuleList(nn.Conv2d(b, b, 3, padding=1) for b in self.widths)
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in pairwise(above))
-        self.leave = nn.Conv2d(self.top, channels, 3, padding=1)
-
-    def forward(self, x: Tensor, look: Look, image: Tensor, token: Tensor) -> Tensor:
-        """Return what is added to the features (N, c, h, h); the others are as `CoarseStage` takes them."""
-        x = F.relu(self.enter(x) + self.from_look(look.quarter).index_select(0, image))
-        levels = [x]
-        for down, norm, modulation, same in zip(self.down, self.norms, self.modulations, self.same, strict=True):
-            x = F.relu(modulation(norm(down(F.avg_pool2d(x, 2))), token))
-            x = F.relu(x + same(x))
-            levels.append(x)
-        x = levels.pop()
-        for up in reversed(self.up):
-            x = F.relu(levels.pop() + twice(up(x)))
-        added: Tensor = self.leave(x)
-        return added
 
 
 class CoarseStage(nn.Module):
@@ -399,11 +343,6 @@ def gather(maps: Tensor, index: Tensor, row: Tensor, column: Tensor, size: int, 
     columns = (column[:, None] * size + steps).clamp(0, maps.shape[-1] - 1)
     tiles = maps.permute(0, 2, 3, 1)[index[:, None, None], rows[:, :, None], columns[:, None]]  # (T, size, size, C)
     return tiles.permute(0, 3, 1, 2)
-
-
-def twice(maps: Tensor) -> Tensor:
-    """Enlarge maps (T, C, H, W) bilinearly to (T, C, 2 H, 2 W)."""
-    return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def signed_clicks(prompts: PromptBatch, size: int) -> Tensor:

@@ -2,8 +2,8 @@
 
 Yao et al., "Towards Fine-grained Interactive Segmentation in Images and Videos", arXiv 2502.09660,
 https://arxiv.org/abs/2502.09660. Fresh, it answers exactly as its base: every module ends in zeros that are added to
-what the base computed. Against the paper: local detail may be left out, and below stride 4 only the outline is
-computed.
+what the base computed. Against the paper: local detail may be left out, below stride 4 only the outline is
+computed, and a look at the pixels of the whole image shows what the base's features have lost.
 
 Letters: B images, N objects, Q quadrants, D width of the network, S side of the square, g = S/16, h = S/4.
 """
@@ -131,7 +131,7 @@ class SAM2Refiner(nn.Module):
         self.compute_dtype = torch.float32
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode of the three modules; the base stays in eval mode."""
+        """Set training mode of the modules around it; the base stays in eval mode."""
         super().train(mode)
         self.base.eval()
         return self

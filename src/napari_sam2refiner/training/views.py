@@ -75,14 +75,14 @@ class ViewDataset(Dataset[View]):
         """Return view number `index`; raise `ReadError` where no field holds an object large enough."""
         rng = np.random.default_rng([self.config.seed, self.first, index])
         for _ in range(MOST_TRIES):
-            view = look(self.mixture.draw(rng), rng, self.config, self.spec)
+            view = draw_view(self.mixture.draw(rng), rng, self.config, self.spec)
             if len(view.truth):
                 return view
         msg = f"{MOST_TRIES} views of {self.mixture} held no object of {SMALLEST_OBJECT} pixels; give larger objects."
         raise ReadError(msg)
 
 
-def look(field: Field, rng: np.random.Generator, config: RefinerTrainingConfig, spec: InputSpec) -> View:
+def draw_view(field: Field, rng: np.random.Generator, config: RefinerTrainingConfig, spec: InputSpec) -> View:
     """Look at a field or a window of it; `truth` is empty if nothing of use is in it."""
     shape = np.array(field.labels.shape)
     ids = np.unique(field.labels)
