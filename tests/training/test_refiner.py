@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from napari_sam2refiner.network.micro import MicroBase
 from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.planes.intensity import limits
 from napari_sam2refiner.training.config import RefinerTrainingConfig, load_config
-from napari_sam2refiner.training.loop import groups, train
+from napari_sam2refiner.training.loop import Moment, groups, train
 from napari_sam2refiner.training.losses import uncertain_points
 from napari_sam2refiner.training.refiner import RefinerCourse, Scene, look_loss, refiner_loss
 from napari_sam2refiner.training.rounds import Conversation
@@ -37,6 +38,8 @@ def settings() -> dict[str, Any]:
         "scenes": 0,
         "points": 256,
         "validate_every": 1,
+        "validation_views": 2,
+        "opening": 0.0,
     }
 
 
@@ -204,3 +207,25 @@ def test_a_run_leaves_a_refiner_that_loads(tmp_path: Path, data: list[Path], set
     assert model.refiner_name == "refiner"
     header = (out / "validation.csv").read_text().splitlines()[0].split(",")
     assert {"discs_base_1", "discs_refined_1", "discs_base_3", "discs_refined_3", "mean_refined_3"} < set(header)
+
+
+def test_at_the_start_only_the_look_learns_and_the_log_stays_a_table(
+    tmp_path: Path, data: list[Path], settings: dict[str, Any]
+) -> None:
+    config = load_config(
+        None, RefinerTrainingConfig, **{**settings, "steps": 40, "opening": 0.96, "validate_every": 1000}
+    )
+    course = RefinerCourse(config, data, "micro").train()
+    before = {name: value.clone() for name, value in course.trained.state_dict().items()}
+    (view,) = views(config, 1)
+    loss, figures = course([view], Moment(0, 0, 0.5))
+    loss.backward()
+    moved = {name for name, p in course.trained.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {name for name in before if name.startswith("pixel_look.")}
+    assert set(figures) == {"loss", "iou_base", "iou_refined", "harmed"}
+    said: list[str] = []
+    train(partial(RefinerCourse, config, data, "micro"), tmp_path / "out", say=said.append)
+    first, second = list(csv.DictReader((tmp_path / "out" / "log.csv").read_text().splitlines()))
+    assert (first["iou_refined"], float(second["iou_refined"]) > 0.3) == ("nan", True)
+    assert any(line.startswith("step 20,") and "IoU" not in line for line in said)
+    assert any(line.startswith("step 40,") and "IoU" in line for line in said)

@@ -163,6 +163,8 @@ class RefinerTrainingConfig(TrainingConfig):
     """Weight of the predicted IoU."""
     look_weight: float = Field(0.5, ge=0)
     """Weight of where any object, and any outline, is seen in the pixels."""
+    validation_views: int = Field(12, ge=1)
+    """Views of each held-out set in a validation; each costs about as much as a step."""
     opening: float = Field(0.15, ge=0, le=1)
     """Share of the run at its start in which only that is learned: a fifth of a step's cost, and no prompts needed."""
 

@@ -329,9 +329,10 @@ def _validate(run: Run, course: Course[Any], out: Path, say: Callable[[str], obj
 
 
 def _log(run: Run, course: Course[Any], figures: dict[str, float], out: Path, say: Callable[[str], object]) -> None:
-    """Keep running means; write a row every 20 steps."""
+    """Keep running means of what is known; write a row every 20 steps."""
     for name, value in figures.items():
-        run.recent[name] = 0.98 * run.recent.get(name, value) + 0.02 * value
+        before = run.recent.get(name, value)
+        run.recent[name] = value if math.isnan(before) else 0.98 * before + 0.02 * value
     if run.step % 20 == 0:
         rate = run.optimizer.param_groups[0]["lr"]
         _append(out / LOG_FILE, {"step": run.step, "minutes": run.minutes, "rate": rate, **run.recent})

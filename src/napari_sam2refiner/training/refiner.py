@@ -8,6 +8,7 @@ to bottom.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -133,16 +134,16 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         pixels = torch.cat([view.frame.pixels(view.image.to(next(self.model.parameters()).device)) for view in samples])
         look = self.model.look(self.model.encode(pixels), pixels)
         loss = look_loss(look.seen, samples)
-        return loss, {"loss": loss.item()}
+        return loss, {"loss": loss.item(), "iou_base": math.nan, "iou_refined": math.nan, "harmed": math.nan}
 
-    def validate(self, views: int = 8) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Return IoU of base and refiner after clicks on views of each held-out set, all quadrants looked up."""
         config = self.config.model_copy(update={"plain": 1.0, "weights": {}})
         figures: dict[str, float] = {}
         for name, fields in self.held_out.items():
             only = ViewDataset({name: fields}, config, self.model.base.input, first=1)
             found: dict[str, list[Tensor]] = {}
-            for number in range(views):
+            for number in range(self.config.validation_views):
                 view = only[number]
                 scene = Scene(self.model, [view], [(0, place) for place in view.frame.places()])
                 for who in ("base", "refined"):
@@ -173,9 +174,9 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
             return (
                 f"held-out IoU {' after 1 click, '.join(pairs)} after {VALIDATED[-1]}, worst {self.merit(figures):+.3f}"
             )
-        if "iou_base" not in figures:
-            return f"loss {figures['loss']:.3f}"
         before, after, harmed = (figures[name] for name in ("iou_base", "iou_refined", "harmed"))
+        if math.isnan(before):
+            return f"loss {figures['loss']:.3f}"
         return f"loss {figures['loss']:.3f}, IoU {before:.3f} to {after:.3f}, {harmed:.0%} harmed"
 
     def write(self, path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
