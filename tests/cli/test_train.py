@@ -76,7 +76,15 @@ def test_trains_draws_curves_and_goes_on(tmp_path: Path) -> None:
 def test_trains_a_refiner_and_draws_its_curves(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     data, folder = write_set(tmp_path / "discs"), tmp_path / "run"
-    settings = {"crops": 1, "objects": 2, "rounds": 2, "scenes": 0, "points": 64}
+    settings = {
+        "crops": 1,
+        "objects": 2,
+        "rounds": 2,
+        "scenes": 0,
+        "thin_scenes": 0,
+        "points": 64,
+        "validation_views": 1,
+    }
     (tmp_path / "c.json").write_text(json.dumps(settings))
     arguments = ["refiner", "--data", data, "--out", folder, "--config", tmp_path / "c.json", "--device", "cpu"]
     result = run(*arguments, "--steps", 20)

@@ -36,6 +36,7 @@ def settings() -> dict[str, Any]:
         "steps": 2,
         "warmup": 0,
         "scenes": 0,
+        "thin_scenes": 0,
         "points": 256,
         "validate_every": 1,
         "validation_views": 2,
