@@ -134,3 +134,11 @@ def test_a_part_of_the_plane_sees_what_lies_in_it() -> None:
     part.check((10, 12))
     assert prompts.within(slice(14, 20), slice(26, 30)) is None
     assert Prompts([(2, 2), (9, 9)], [1, 0]).within(slice(5, 15), slice(8, 20)) is None
+
+
+def test_a_mask_alone_is_told_from_one_with_clicks() -> None:
+    mask = np.ones((4, 5), bool)
+    assert Prompts(mask=mask).is_mask_alone
+    assert not Prompts([(1, 1)], mask=mask).is_mask_alone
+    assert not Prompts(boxes=[(0, 0, 2, 2)], mask=mask).is_mask_alone
+    assert not Prompts([(1, 1)]).is_mask_alone

@@ -66,6 +66,11 @@ class Prompts:
         """Whether this is one positive point and nothing else: the one ambiguous prompt."""
         return len(self.points) == 1 and bool(self.labels[0]) and len(self.boxes) == 0 and self.mask is None
 
+    @property
+    def is_mask_alone(self) -> bool:
+        """Whether this is a mask and nothing else."""
+        return self.mask is not None and len(self.points) == 0 and len(self.boxes) == 0
+
     def within(self, rows: slice, columns: slice) -> Prompts | None:
         """Return the prompts as a part of the plane sees them; None if nothing positive is left.
 

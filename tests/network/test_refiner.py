@@ -10,7 +10,7 @@ from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDIN
 from napari_sam2refiner.network.context import Context
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.network.localization import put_together, quadrants_of
-from napari_sam2refiner.network.look import PixelLook, likeness, pooled, reached
+from napari_sam2refiner.network.look import PixelLook, likeness, reached
 from napari_sam2refiner.network.micro import MicroBase
 from napari_sam2refiner.network.refiner import SAM2Refiner
 
@@ -253,12 +253,12 @@ def test_the_context_of_a_pixel_is_the_whole_plane():
 def test_likeness_is_that_to_the_mean_of_what_is_weighted():
     maps = torch.randn(2, 5, 8, 8)
     image, weights = torch.tensor([1, 0, 1]), torch.rand(3, 8, 8)
-    means = pooled(maps, image, weights)
+    means = retargeting.pool(maps, image, weights[:, None])[:, 0]
     expected = (maps[image] * weights[:, None]).sum((2, 3)) / weights.sum((1, 2))[:, None]
     assert torch.allclose(means, expected, atol=1e-5)
     alike = likeness(maps, image, means)
     assert torch.allclose(alike, F.cosine_similarity(maps[image], expected[..., None, None]), atol=1e-5)
-    assert not pooled(maps, image, torch.zeros(3, 8, 8)).any()
+    assert not retargeting.pool(maps, image, torch.zeros(3, 1, 8, 8)).any()
 
 
 def test_a_thread_is_reached_from_a_click_as_far_as_a_negative_one_is_not_nearer():

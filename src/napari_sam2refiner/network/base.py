@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 POSITIVE, NEGATIVE, BOX_START, BOX_END, PADDING = 1, 0, 2, 3, -1
 SPOT_RADIUS = 1.5  # stride-4 pixels, of a point drawn as a map
@@ -134,6 +135,11 @@ def spots(prompts: PromptBatch, weights: Tensor, height: int, width: int) -> Ten
         ((places[..., i, None] - axis).square() / (-2 * SPOT_RADIUS**2)).exp() for i, axis in enumerate(axes)
     )  # (N, P, w) and (N, P, h)
     return torch.einsum("nph,npw,np->nhw", y, x, weights.float())
+
+
+def twice(maps: Tensor) -> Tensor:
+    """Enlarge maps (T, C, H, W) bilinearly to (T, C, 2 H, 2 W)."""
+    return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam2refiner.network.base import twice
 from napari_sam2refiner.network.look import QUARTER
 
 if TYPE_CHECKING:
@@ -71,8 +72,3 @@ class Context(nn.Module):
             x = F.relu(levels.pop() + twice(up(x)))
         added: Tensor = self.leave(x)
         return added
-
-
-def twice(maps: Tensor) -> Tensor:
-    """Enlarge maps (T, C, H, W) bilinearly to (T, C, 2 H, 2 W)."""
-    return F.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)

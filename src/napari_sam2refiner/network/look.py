@@ -19,7 +19,7 @@ from skimage.segmentation import watershed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import BOX_START, NEGATIVE, POSITIVE
+from napari_sam2refiner.network.base import BOX_START, NEGATIVE, POSITIVE, twice
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.base import PromptBatch
@@ -85,7 +85,7 @@ class PixelLook(nn.Module):
         x = levels.pop()
         maps = []
         for up, merge in zip(reversed(self.up), reversed(self.merge), strict=True):
-            x = levels.pop() + F.interpolate(up(x), scale_factor=2, mode="bilinear", align_corners=False)
+            x = levels.pop() + twice(up(x))
             x = F.relu(x + merge(F.relu(x)))
             maps.append(x)
         return Look(pixels, maps[-1], maps[-2], self.outlines(maps[-1]))
@@ -139,17 +139,6 @@ def _in_boxes(places: npt.NDArray[np.int64], labels: npt.NDArray[np.int32], size
         (x0, y0), (x1, y1) = places[index], places[index + 1]
         inside[y0 : y1 + 1, x0 : x1 + 1] = True
     return inside
-
-
-def pooled(maps: Tensor, image: Tensor, weights: Tensor) -> Tensor:
-    """Weighted means (N, c) of maps (B, c, h, h), each by its object's weights (N, h, h); zero without weight."""
-    means = maps.new_zeros(len(image), maps.shape[1])
-    for b in range(len(maps)):  # a product for each image, where gathering would copy its maps per object
-        of = image == b
-        flat = weights[of].flatten(1).float()
-        flat = flat / flat.sum(1, keepdim=True).clamp(min=1e-3)  # first, for half precision cannot hold such sums
-        means[of] = (flat.to(maps) @ maps[b].flatten(1).T).to(means)
-    return means
 
 
 def likeness(maps: Tensor, image: Tensor, means: Tensor) -> Tensor:

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, spots, start_at_zero
-from napari_sam2refiner.network.context import Context, Modulation, twice
-from napari_sam2refiner.network.look import HALF, QUARTER, Look, likeness, pooled, reached
+from napari_sam2refiner.network.base import NEGATIVE, POSITIVE, Decoded, PromptBatch, spots, start_at_zero, twice
+from napari_sam2refiner.network.context import Context, Modulation
+from napari_sam2refiner.network.look import HALF, QUARTER, Look, likeness, reached
+from napari_sam2refiner.network.retargeting import pool
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
@@ -166,7 +167,8 @@ class CoarseStage(nn.Module):
         logits = decoded.chosen_logits.detach()
         clicks = signed_clicks(prompts, size[0])
         key = self.key(look.quarter)
-        alike = [likeness(key, image, pooled(key, image, where)) for where in (logits.sigmoid(), clicks.clamp(min=0))]
+        means = pool(key, image, torch.stack([logits.sigmoid(), clicks.clamp(min=0)], 1).float())  # (N, 2, 16)
+        alike = [likeness(key, image, mean) for mean in means.unbind(1)]
         way = reached(look.seen, image, prompts, logits)
         maps = torch.stack([logits.clamp(-12, 12) / 4, logits.tanh(), clicks, *alike, way], 1)
         x = self.mask_features(decoded.mask_features) + self.maps_in(maps) + of_image.index_select(0, image)

@@ -96,7 +96,7 @@ class MemoryCarrier(Carrier):
     def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
         """Answer as SAM 2: a mask stands as it is, clicks correct what is there."""
         seen = self._see(frame)
-        if prompts.mask is not None and not len(prompts.points) and not len(prompts.boxes):
+        if prompts.mask is not None and prompts.is_mask_alone:
             return self._given(seen, prompts.mask)
         known = track.at(frame)
         request = make_request(prompts, None, seen.frame, self.device)
@@ -218,7 +218,7 @@ class MaskCarrier(Carrier):
 
     def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
         """Answer as on a still image; a mask stands as it is."""
-        if prompts.mask is not None and not len(prompts.points) and not len(prompts.boxes):
+        if prompts.mask is not None and prompts.is_mask_alone:
             drawn = torch.from_numpy(np.where(prompts.mask, DRAWN, -DRAWN).astype(np.float32))
             return Impression(Mask.of(drawn), 1.0, DRAWN)
         known, previous = track.at(frame), None

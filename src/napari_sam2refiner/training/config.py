@@ -166,7 +166,7 @@ class RefinerTrainingConfig(TrainingConfig):
     validation_views: int = Field(12, ge=1)
     """Views of each held-out set in a validation; each costs about as much as a step."""
     opening: float = Field(0.15, ge=0, le=1)
-    """Share of the run at its start in which only that is learned: a fifth of a step's cost, and no prompts needed."""
+    """Share of the run at its start in which only that is learned: an eighth of a step's cost, and without prompts."""
 
 
 def load_config(path: Path | None, kind: type[C], **overrides: object) -> C:
