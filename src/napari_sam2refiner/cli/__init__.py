@@ -12,6 +12,7 @@ import typer
 from napari_sam2refiner.cli.console import Commands, NumbersCommand, out
 from napari_sam2refiner.cli.demo import demo
 from napari_sam2refiner.cli.evaluate import evaluate
+from napari_sam2refiner.cli.propagate import propagate
 from napari_sam2refiner.cli.refine import refine
 from napari_sam2refiner.cli.segment import segment
 from napari_sam2refiner.cli.train import train_app
@@ -24,6 +25,7 @@ app = typer.Typer(
     help="Interactive segmentation of microscopy images with SAM 2 and a refiner, without napari.",
 )
 app.command(cls=NumbersCommand)(segment)
+app.command()(propagate)
 app.command()(refine)
 app.command()(demo)
 app.command()(evaluate)

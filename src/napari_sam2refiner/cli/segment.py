@@ -121,6 +121,9 @@ def _objects(
 def _check_prompts(objects: Sequence[PromptedObject], shape: tuple[int, ...]) -> None:
     """Raise before the model is loaded if prompts do not fit the plane."""
     for prompted in objects:
+        if prompted.frame:
+            msg = f"object {prompted.object_id} is on frame {prompted.frame} of a stack; use propagate instead."
+            raise InvalidPromptError(msg)
         try:
             prompted.prompts.check((shape[0], shape[1]))
         except InvalidPromptError as error:

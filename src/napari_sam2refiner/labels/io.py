@@ -1,7 +1,11 @@
-"""Label images as compressed TIFF files, whole or not at all."""
+"""Label images as compressed TIFF files, stacks of them also as Zarr; whole or not at all."""
 
 from __future__ import annotations
 
+import math
+import shutil
+import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     import os
 
 SUFFIXES = (".tif", ".tiff")
+LARGE_TIFF = 2**32 - 2**25  # bytes from which offsets of 32 bits may not reach the end
 
 
 def save_labels(path: str | os.PathLike[str], labels: npt.NDArray[Any]) -> Path:
@@ -51,6 +56,60 @@ def save_labels(path: str | os.PathLike[str], labels: npt.NDArray[Any]) -> Path:
     with written_whole(path) as partial:
         tifffile.imwrite(partial, labels, compression="zlib", photometric="minisblack")
     return path
+
+
+def save_label_frames(path: Path, frames: Iterable[npt.NDArray[Any]], shape: tuple[int, int, int], most: int) -> Path:
+    """Write a stack of labels frame by frame, so that it is never whole in memory.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in .tif or .tiff, where an existing file is replaced, or in .zarr, which must not exist.
+    frames : iterable of (Y, X) integer array
+    shape : (int, int, int)
+        How many there are, Y and X.
+    most : int
+        The largest label.
+
+    Returns
+    -------
+    Path
+        Where the labels are now.
+
+    Raises
+    ------
+    SaveError
+        If it cannot be written; nothing is left behind.
+    """
+    dtype = np.promote_types(np.uint16, np.min_scalar_type(most))
+    if path.suffix.lower() == ".zarr":
+        _save_zarr(path, frames, shape, dtype)
+        return path
+    large = math.prod(shape) * dtype.itemsize > LARGE_TIFF
+    with written_whole(path) as partial, tifffile.TiffWriter(partial, bigtiff=large) as file:
+        pages = (frame.astype(dtype, copy=False) for frame in frames)
+        about = {"axes": "TYX"}
+        file.write(pages, shape=shape, dtype=dtype, compression="zlib", photometric="minisblack", metadata=about)
+    return path
+
+
+def _save_zarr(path: Path, frames: Iterable[npt.NDArray[Any]], shape: tuple[int, int, int], dtype: Any) -> None:
+    """Write a Zarr array with a chunk for each frame."""
+    import zarr
+
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    try:
+        array = zarr.create_array(
+            partial, shape=shape, chunks=(1, *shape[1:]), dtype=dtype, dimension_names=("t", "y", "x")
+        )
+        for number, frame in enumerate(frames):
+            array[number] = frame
+        partial.rename(path)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror or error}; choose another folder or free some space."
+        raise SaveError(msg) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:

@@ -78,6 +78,13 @@ class Impression:
     embedding: Tensor | None = None
 
 
+class Carried(NamedTuple):
+    """An object on a frame that it was carried to, in the direction `step`, 1 or -1."""
+
+    step: int
+    impression: Impression
+
+
 @dataclass
 class Track:
     """One object in a stack.

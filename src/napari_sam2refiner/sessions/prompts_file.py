@@ -25,10 +25,13 @@ class PromptedObject:
     object_id : int
         Its label in the result.
     prompts : Prompts
+    frame : int
+        Of a stack, that they are on.
     """
 
     object_id: int
     prompts: Prompts
+    frame: int = 0
 
 
 class ObjectEntry(BaseModel):
@@ -49,10 +52,11 @@ class ObjectEntry(BaseModel):
     mask: Annotated[
         Path | None, Field(description="TIFF with a rough mask, nonzero inside; relative to this file's folder.")
     ] = None
+    frame: Annotated[int, Field(ge=0, description="Frame of a stack that the prompts are on.")] = 0
 
 
 class PromptsFile(BaseModel):
-    """Prompts of several objects of one plane."""
+    """Prompts of several objects of one plane, or of a stack."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,10 +65,11 @@ class PromptsFile(BaseModel):
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
-        ids = [entry.id for entry in self.objects if entry.id is not None]
+        ids = [(entry.id, entry.frame) for entry in self.objects if entry.id is not None]
         twice = sorted({value for value in ids if ids.count(value) > 1})
         if twice:
-            msg = f"id {twice[0]} is given to two objects"
+            (number, frame), *_ = twice
+            msg = f"id {number} is given to two objects" + (f" of frame {frame}" if frame else "")
             raise ValueError(msg)
         return self
 
@@ -91,7 +96,7 @@ def read_prompts_file(path: Path) -> list[PromptedObject]:
     taken = {entry.id for entry in content.objects}
     free = iter(number for number in range(1, 2 * len(content.objects) + 1) if number not in taken)
     return [
-        PromptedObject(next(free) if entry.id is None else entry.id, _prompts(path, number, entry))
+        PromptedObject(next(free) if entry.id is None else entry.id, _prompts(path, number, entry), entry.frame)
         for number, entry in enumerate(content.objects)
     ]
 

@@ -26,7 +26,7 @@ from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, Inv
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import MOST_SAMPLES, check_plane, limits, rescale
 from napari_sam2refiner.sessions.carriers import Carrier, Image, MaskCarrier, MemoryCarrier
-from napari_sam2refiner.sessions.memory import Mask, Track
+from napari_sam2refiner.sessions.memory import Carried, Mask, Track
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import SAM2Refiner
@@ -145,6 +145,11 @@ class StackSession:
         """Rows and columns of a frame."""
         return self._shape
 
+    @property
+    def objects(self) -> list[int]:
+        """Ids of those that have prompts."""
+        return sorted(self._tracks)
+
     def __len__(self) -> int:
         """Return how many frames there are."""
         return len(self._frames)
@@ -212,6 +217,22 @@ class StackSession:
                 there = float(torch.tensor(known.object_logit).sigmoid())
                 objects[number] = StackObject(known.score, there, known.mask, geometry)
         return StackFrame(frame, self._shape, objects)
+
+    def carried(self, frame: int) -> dict[int, Carried]:
+        """Return what `restore` takes: the objects, by id, that were carried to a frame, without its anchors."""
+        self._check(1, frame)
+        there = {number: track for number, track in self._tracks.items() if frame in track.others}
+        return {n: Carried(track.steps[frame], track.others[frame]) for n, track in there.items()}
+
+    def restore(self, frame: int, carried: Mapping[int, Carried]) -> None:
+        """Take up what was carried to a frame before, by the same prompts; raise `InvalidPromptError` without them."""
+        for number, (step, impression) in carried.items():
+            self._check(number, frame)
+            if number not in self._tracks:
+                msg = f"there is no object {number}; add its prompts before what was carried from them."
+                raise InvalidPromptError(msg)
+            if frame not in self._tracks[number].anchors:
+                self._tracks[number].arrive(frame, step, impression)
 
     def propagate(self, direction: Direction = "both", frames: range | None = None) -> Iterator[StackFrame]:
         """Carry every object from its anchors to further frames; what is done already stays and is given again.
