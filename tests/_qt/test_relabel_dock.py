@@ -191,7 +191,7 @@ def test_closing_during_a_run_waits_for_nothing_and_ends_cleanly(bench: Any, way
 
 
 def test_panels_fit_320_pixels_and_show_the_state(qtbot: Any) -> None:
-    for panel in (LabelsSourcePanel(), RunPanel(), ChangesTable()):
+    for panel in (LabelsSourcePanel("Labels"), RunPanel(), ChangesTable()):
         qtbot.addWidget(panel)
         assert panel.minimumSizeHint().width() <= 320 - 30, type(panel).__name__
     panel = RunPanel()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam2refiner.errors import InvalidLabelsError
-from napari_sam2refiner.labels.write import Overlap, next_free_id, write
+from napari_sam2refiner.labels.write import Overlap, next_free_id, replace_objects, write
 
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -95,6 +95,25 @@ def test_undo_leaves_what_was_drawn_since() -> None:
     assert labels[3, 3] == 9
     assert labels[0, 0] == 8
     assert np.count_nonzero(labels) == 2
+
+
+def test_objects_are_replaced_and_others_keep_their_pixels() -> None:
+    labels = np.array([[1, 1, 0, 0], [2, 0, 0, 3], [2, 0, 0, 3]], np.uint8)
+    found = np.array([[0, 1, 1, 7], [0, 2, 2, 2], [0, 0, 0, 0]])
+    before = labels.copy()
+    patch = replace_objects(labels, found, [1, 2, 4])
+    np.testing.assert_array_equal(labels, [[0, 1, 1, 0], [0, 2, 2, 3], [0, 0, 0, 3]])
+    assert labels.dtype == np.uint8
+    assert patch.changed == 6
+    patch.undo(labels)
+    np.testing.assert_array_equal(labels, before)
+    assert replace_objects(labels, found, []).changed == 0
+    for ids, says in (([0], "id 0"), ([300], "id 300"), ([1, -4], "id -4")):
+        with pytest.raises(InvalidLabelsError, match=says):
+            replace_objects(labels, found, ids)
+    with pytest.raises(InvalidLabelsError, match=r"\(2, 4\)"):
+        replace_objects(labels, found[:2], [1])
+    np.testing.assert_array_equal(labels, before)
 
 
 def test_next_free_id() -> None:

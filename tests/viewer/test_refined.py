@@ -9,7 +9,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.layers.refined import RefinedLabels, choose_pair
+from napari_sam2refiner.viewer.layers.pair import choose_pair
+from napari_sam2refiner.viewer.layers.refined import RefinedLabels
 from napari_sam2refiner.viewer.segmenter import Relabelled
 
 SHAPE = (4, 30, 40)

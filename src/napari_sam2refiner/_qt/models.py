@@ -13,7 +13,7 @@ from napari_sam2refiner.weights import available
 
 if TYPE_CHECKING:
     from napari_sam2refiner.sessions.base import PlaneSession
-    from napari_sam2refiner.viewer.segmenter import Tell
+    from napari_sam2refiner.viewer.segmenter import FollowingSession, Tell
 
 LENDER = "micro"  # whose refiner other models may borrow
 
@@ -58,3 +58,11 @@ def make_session(model: Any) -> PlaneSession:
 
     session: PlaneSession = ImageSession(model)
     return session
+
+
+def make_stack(model: Any, frames: Any) -> FollowingSession:
+    """Return a session that follows objects through frames."""
+    from napari_sam2refiner.sessions.stack import StackSession
+
+    stack: FollowingSession = StackSession(model, frames)
+    return stack

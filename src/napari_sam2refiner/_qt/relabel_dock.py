@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.relabel_panels import ChangesTable, LabelsSourcePanel, RunPanel
-from napari_sam2refiner.viewer.layers.refined import RefinedLabels, choose_pair
+from napari_sam2refiner.viewer.layers.pair import choose_pair
+from napari_sam2refiner.viewer.layers.refined import RefinedLabels
 from napari_sam2refiner.viewer.relabeller import Relabeller, RelabelState
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
 from napari_sam2refiner.viewer.state import default_model
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from napari_sam2refiner.sessions.base import PlaneSession
     from napari_sam2refiner.viewer.loader import Submit
     from napari_sam2refiner.viewer.state import ModelChoice
+
+
+TOOLTIP = "The labels to refine; they stay as they are"
 
 
 class RefineLabelsDock(ModelDock):
@@ -64,7 +68,7 @@ class RefineLabelsDock(ModelDock):
         removed = napari_viewer.layers.events.removed
         removed.connect(self.controller.check_layers)
         self._release = partial(_release, removed, self.controller, self._worker)
-        self.source, self.run, self.table = LabelsSourcePanel(), RunPanel(), ChangesTable()
+        self.source, self.run, self.table = LabelsSourcePanel(TOOLTIP), RunPanel(), ChangesTable()
         column = QVBoxLayout(self)
         for panel in (self.source, self.run, self.table):
             column.addWidget(panel)

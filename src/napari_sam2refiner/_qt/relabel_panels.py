@@ -38,9 +38,12 @@ COLUMNS = {
 class LabelsSourcePanel(SourcePanel):
     """Which image, which labels, which model."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    labels_chosen = Signal(object)
+
+    def __init__(self, tooltip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._labels = LayerCombo(Labels, "The labels to refine; they stay as they are")
+        self._labels = LayerCombo(Labels, tooltip)
+        self._labels.chosen.connect(self.labels_chosen)
         self._form.insertRow(1, "Labels", self._labels.native)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,6 +87,39 @@ def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, over
     after = np.where(gained, labels.dtype.type(object_id), before)
     labels[window] = after
     return Patch((labels.shape[0], labels.shape[1]), window, before, after)
+
+
+def replace_objects(labels: npt.NDArray[Any], found: npt.NDArray[Any], ids: Iterable[int]) -> Patch:
+    """Write objects into a label plane, in place, instead of what it has of them; others keep their pixels.
+
+    Parameters
+    ----------
+    labels : (Y, X) integer array
+        The plane, or a writable view of one.
+    found : (Y, X) integer array
+        The objects; labels beside `ids` do not matter.
+    ids : iterable of int
+        Which objects.
+
+    Returns
+    -------
+    Patch
+        Undoes and redoes the act.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If the labels cannot be written to, or shape or ids do not fit them; nothing is changed then.
+    """
+    wanted = np.fromiter(ids, np.int64)
+    for object_id in (int(wanted.max(initial=1)), int(wanted.min(initial=1))):
+        _check(labels, found, object_id, "keep")
+    ours, new = np.isin(labels, wanted), np.where(np.isin(found, wanted), found, 0)
+    after = np.where(ours | (labels == 0), new, labels).astype(labels.dtype)
+    window = bounding_window(after != labels) or (slice(0, 0), slice(0, 0))
+    patch = Patch((labels.shape[0], labels.shape[1]), window, labels[window].copy(), after[window])
+    labels[window] = patch.after
+    return patch
 
 
 def next_free_id(labels: npt.NDArray[Any]) -> int:

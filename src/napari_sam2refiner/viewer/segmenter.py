@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidLabelsError, SAM2RefinerError, UnknownModelError
+from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.relabel import Change, refine_labels
 from napari_sam2refiner.viewer.drafts import Answered, Marks
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
     from napari_sam2refiner.sessions.base import PlaneSession, Prediction
+    from napari_sam2refiner.viewer.state import Direction
+
+
+class FollowingSession(Protocol):
+    """What follows objects through frames: `StackSession`, which see."""
+
+    def add(self, object_id: int, frame: int, prompts: Prompts) -> Any:
+        """Prompt an object on a frame."""
+
+    def at(self, frame: int) -> Any:
+        """Return what is known of a frame."""
+
+    def propagate(self, direction: Direction, frames: range) -> Iterator[Any]:
+        """Follow every object, frame by frame."""
 
 
 class PlaneSource(Protocol):
@@ -88,6 +103,55 @@ class Relabelled:
     whole: npt.NDArray[Any] | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowRequest:
+    """Objects of one frame to be followed to others.
+
+    Attributes
+    ----------
+    source, planes : PlaneSource, tuple of PlaneIndex
+        The image, and its frames in order.
+    frame : int
+        The one that shows the objects.
+    given : (Y, X) integer array
+        The objects on it.
+    frames : range
+        Those to go to.
+    direction : "both", "forward" or "backward"
+    found : deque of FollowedFrame
+        Where each frame goes as soon as it is done; read by another thread.
+    """
+
+    source: PlaneSource
+    planes: tuple[PlaneIndex, ...]
+    frame: int
+    given: npt.NDArray[Any]
+    frames: range
+    direction: Direction
+    found: deque[FollowedFrame] = field(default_factory=deque)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowedFrame:
+    """Objects on a frame that they were followed to.
+
+    Attributes
+    ----------
+    index : int
+    labels : (Y, X) integer array
+    ids : tuple of int
+        Objects that were looked for.
+    scores, pixels : dict of int to float, int
+        The model's estimate of each object's IoU, and its size, by id; of those that are there.
+    """
+
+    index: int
+    labels: npt.NDArray[Any]
+    ids: tuple[int, ...]
+    scores: dict[int, float]
+    pixels: dict[int, int]
+
+
 Tell = Callable[[float], None]
 
 
@@ -97,7 +161,7 @@ class Job:
 
     Attributes
     ----------
-    kind : "load", "prepare", "answer", "relabel" or "forget"
+    kind : "load", "prepare", "answer", "relabel", "follow" or "forget"
     run : callable
         The work; may call its argument with the share that is done, 0 to 1. That call raises when nobody waits for the
         job any more.
@@ -107,7 +171,7 @@ class Job:
         Whether anybody still waits for it; asked from the worker. A job that nobody wants is not run.
     """
 
-    kind: Literal["load", "prepare", "answer", "relabel", "forget"]
+    kind: Literal["load", "prepare", "answer", "relabel", "follow", "forget"]
     run: Callable[[Tell], Any]
     on_progress: Tell | None = None
     is_wanted: Callable[[], bool] = lambda: True
@@ -148,21 +212,30 @@ class Segmenter:
         Model -> a `PlaneSession` without an image.
     planes : int
         How many planes stay encoded.
+    make_stack : callable, optional
+        Model and frames -> a `FollowingSession`, for those who follow objects.
     """
 
     def __init__(
-        self, load_model: Callable[[str, Tell], Any], make_session: Callable[[Any], PlaneSession], planes: int = 3
+        self,
+        load_model: Callable[[str, Tell], Any],
+        make_session: Callable[[Any], PlaneSession],
+        planes: int = 3,
+        make_stack: Callable[[Any, Any], FollowingSession] | None = None,
     ) -> None:
         self._load_model = load_model
         self._make_session = make_session
         self._planes = planes
         self._model: Any = None
         self._sessions: OrderedDict[Hashable, PlaneSession] = OrderedDict()
+        self._make_stack = make_stack
+        self._stack: tuple[Hashable, FollowingSession] | None = None  # the latest
 
     def load(self, name: str, tell: Tell) -> None:
         """Load a model and forget what the one before has seen; that one goes on where the new one cannot be had."""
         self._model = self._load_model(name, tell)
         self._sessions.clear()
+        self._stack = None
 
     def prepare(self, request: Request, tell: Tell) -> None:
         """Look at the plane, so that the first click need not wait for it; a click in between ends this."""
@@ -197,9 +270,51 @@ class Segmenter:
         whole = None if request.copy is None else request.copy()
         return Relabelled(before, after, tuple(changes), time.perf_counter() - start, whole)
 
+    def follow(self, request: FollowRequest, tell: Tell) -> float:
+        """Follow the objects of a frame to others, and return how many seconds it took.
+
+        Objects that are where they were found to be keep their prompts; where they were corrected, the frame becomes
+        one more of those that show them.
+        """
+        start = time.perf_counter()
+        numbers = np.unique(request.given[request.given > 0]).tolist()
+        if not numbers:
+            msg = "There are no objects on this frame of the labels; segment some, or move the slider."
+            raise InvalidLabelsError(msg)
+        stack = self._following(request)
+        known = stack.at(request.frame)
+        for number in numbers:
+            mask = request.given == number
+            if number not in known.objects or not _is_as_found(mask, known.labels == number, request.given == 0):
+                stack.add(number, request.frame, Prompts(mask=mask))
+        done: dict[int, int] = {}  # frames, and how many objects each had
+        for frame in stack.propagate(request.direction, request.frames):
+            # In both directions a frame comes twice, the second time perhaps with more objects.
+            is_news = len(frame.objects) > done.get(frame.index, 0)
+            done[frame.index] = len(frame.objects)
+            if is_news and frame.index != request.frame:
+                scores = {n: one.score for n, one in frame.objects.items() if one.object_score > 0.5}
+                pixels = dict(
+                    zip(*(part.tolist() for part in np.unique(frame.labels, return_counts=True)), strict=True)
+                )
+                request.found.append(FollowedFrame(frame.index, frame.labels, tuple(frame.objects), scores, pixels))
+            tell(len(done) / len(request.frames))
+        return time.perf_counter() - start
+
+    def _following(self, request: FollowRequest) -> FollowingSession:
+        """Return the session of the request's frames; the latest one is kept."""
+        if self._model is None or self._make_stack is None:
+            msg = "No model is loaded; choose one in the dock."
+            raise UnknownModelError(msg)
+        key = (request.source.key, request.planes)
+        if self._stack is None or self._stack[0] != key:
+            self._stack = (key, self._make_stack(self._model, _Frames(request.source, request.planes)))
+        return self._stack[1]
+
     def forget(self, _tell: Tell) -> None:
         """Let go of all planes, and of the images they are views of."""
         self._sessions.clear()
+        self._stack = None
 
     def _session(self, request: Request) -> PlaneSession:
         """Return the session of the request's plane; a new one reads the plane."""
@@ -217,3 +332,22 @@ class Segmenter:
             msg = "No model is loaded; choose one in the dock."
             raise UnknownModelError(msg)
         return self._make_session(self._model).set_image(source.read(plane))
+
+
+class _Frames:
+    """Planes of an image, read when they are asked for."""
+
+    def __init__(self, source: PlaneSource, planes: tuple[PlaneIndex, ...]) -> None:
+        self._source = source
+        self._planes = planes
+
+    def __len__(self) -> int:
+        return len(self._planes)
+
+    def __getitem__(self, frame: int) -> npt.NDArray[Any]:
+        return self._source.read(self._planes[frame])
+
+
+def _is_as_found(mask: npt.NDArray[Any], found: npt.NDArray[Any], free: npt.NDArray[Any]) -> bool:
+    """Return whether an object is as it was found, but for pixels that others took; `free` ones are nobody's."""
+    return bool(np.array_equal(mask, found & (mask | free)))

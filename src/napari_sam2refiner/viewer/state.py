@@ -10,6 +10,16 @@ from typing import Literal
 from psygnal import EventedModel
 
 Overlap = Literal["keep", "overwrite"]
+Direction = Literal["both", "forward", "backward"]
+
+
+@dataclass(frozen=True, slots=True)
+class StackAxis:
+    """An axis that frames follow each other on: which of the image's, its name, and how many frames."""
+
+    axis: int
+    name: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 
 from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.viewer.layers.image import METADATA_KEY, ArraySource, transforms_of
-from napari_sam2refiner.viewer.layers.view import ImageView
+from napari_sam2refiner.viewer.layers.pair import LabelledPair, lie_on_each_other, role_of
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROLE = "refined"
 
 
-class RefinedLabels:
+class RefinedLabels(LabelledPair):
     """Labels and their image in a viewer, as they are now, and the layer with the refined ones.
 
     Parameters
@@ -35,44 +35,8 @@ class RefinedLabels:
     """
 
     def __init__(self, viewer: ViewerModel, image: Image, labels: Labels) -> None:
-        self._viewer = viewer
-        self._image = image
-        self._labels = labels
-        self._view = ImageView(viewer, image)
-        self._shape = self._view.shape
-        self._array = _finest(labels)
+        super().__init__(viewer, image, labels)
         self._result: Labels | None = None
-
-    @property
-    def name(self) -> str:
-        """The labels' name."""
-        return str(self._labels.name)
-
-    @property
-    def obstacle(self) -> str:
-        """Why these labels cannot be refined in this view, with the remedy; empty when they can."""
-        if self._array.shape != self._shape:
-            seen = f"{self.name} has shape {tuple(self._array.shape)} but {self._image.name} has {self._shape}"
-            return f"{seen}; choose labels and an image of the same shape."
-        if not _lie_on_each_other(self._image, self._labels):
-            seen = f"{self.name} does not lie on {self._image.name}"
-            return f"{seen}; give both layers the same scale, translation and rotation."
-        return self._view.obstacle
-
-    @property
-    def loss(self) -> str:
-        """What has become of a layer, removed or reshaped, so that there is nothing to write; empty when nothing."""
-        for layer in (self._image, self._labels):
-            if layer not in self._viewer.layers:
-                return f"{layer.name} was removed"
-        if self._view.shape != self._shape or _finest(self._labels).shape != self._shape:
-            return f"{self.name} or {self._image.name} has another shape now"
-        return ""
-
-    @property
-    def plane(self) -> PlaneIndex:
-        """The plane of the image that is shown."""
-        return self._view.plane
 
     def request(self, plane: PlaneIndex, most_change: float, *, refine: bool) -> RelabelRequest:
         """Return what to ask for; a copy of all planes only where no layer waits for this one."""
@@ -124,7 +88,7 @@ class RefinedLabels:
     def _waiting(self, plane: PlaneIndex, before: Callable[[], npt.NDArray[Any]]) -> Labels | None:
         """Return a refined layer of the same labels whose plane is still as it was in them."""
         for layer in self._viewer.layers:
-            is_ours = _role(layer) == ROLE and layer.metadata[METADATA_KEY]["labels"] == str(self._labels.unique_id)
+            is_ours = role_of(layer) == ROLE and layer.metadata[METADATA_KEY]["labels"] == str(self._labels.unique_id)
             if is_ours and self._can_take(layer) and np.array_equal(plane.get(layer.data), before()):
                 return cast("Labels", layer)
         return None
@@ -132,7 +96,7 @@ class RefinedLabels:
     def _can_take(self, layer: Layer) -> bool:
         data = layer.data
         is_like_labels = isinstance(data, np.ndarray) and (data.shape, data.dtype) == (self._shape, self._array.dtype)
-        return is_like_labels and data.flags.writeable and _lie_on_each_other(layer, self._labels)
+        return is_like_labels and data.flags.writeable and lie_on_each_other(layer, self._labels)
 
     def _copy(self) -> npt.NDArray[Any]:
         """Return a copy of the labels on all planes."""
@@ -142,32 +106,6 @@ class RefinedLabels:
         note = {"role": ROLE, "labels": str(self._labels.unique_id)}
         common = {"metadata": {METADATA_KEY: note}, **transforms_of(self._labels)}
         return Labels(data, name=f"{self.name} refined", opacity=self._labels.opacity, **common)
-
-
-def choose_pair(viewer: ViewerModel) -> tuple[Image | None, Labels | None]:
-    """Return the image and the labels to begin with: the active layer, and the uppermost that fits it."""
-    active = viewer.layers.selection.active
-    layers = [active, *reversed(viewer.layers)]
-    images = [layer for layer in layers if isinstance(layer, Image)]
-    labels = [layer for layer in layers if isinstance(layer, Labels) and _role(layer) != "preview"]
-    pairs = [(i, n) for i in images for n in labels if ImageView(viewer, i).shape == _finest(n).shape]
-    pairs.sort(key=lambda pair: active not in pair)
-    return pairs[0] if pairs else (next(iter(images), None), next(iter(labels), None))
-
-
-def _finest(labels: Labels) -> Any:
-    """Return the labels; of a pyramid, its finest level."""
-    return labels.data[0] if labels.multiscale else labels.data
-
-
-def _role(layer: Layer) -> str:
-    return str(layer.metadata.get(METADATA_KEY, {}).get("role", ""))
-
-
-def _lie_on_each_other(one: Layer, other: Layer) -> bool:
-    """Return whether the same pixels of two layers of one shape are in the same place, to half a pixel."""
-    corners = np.concatenate([np.zeros((1, one.ndim)), np.diag(_finest(other).shape)])
-    return all(np.allclose(one.world_to_data(other.data_to_world(c)), c, rtol=0, atol=0.5) for c in corners)
 
 
 def _write_changed(layer: Labels, plane: PlaneIndex, labels: npt.NDArray[Any]) -> None:

@@ -1,0 +1,400 @@
+"""Has the objects of a frame followed through a stack, into their labels; no Qt, napari or torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
+
+from napari_sam2refiner.viewer.history import Act, History
+from napari_sam2refiner.viewer.loader import ModelLoader, Submit
+from napari_sam2refiner.viewer.segmenter import FollowedFrame, FollowRequest, Job, Outcome, Segmenter
+from napari_sam2refiner.viewer.state import Direction, ModelChoice, ModelState, StackAxis
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.viewer.canvas import Written
+
+WEAK_SCORE = 0.7  # an object with a lower one is worth a look
+WEAK_JUMP = 1.6  # so is one that is so many times as large as on the frame before, or as small
+
+
+class StackPair(Protocol):
+    """What the follower needs of a stack and its labels in a viewer, as they were when it was told to begin."""
+
+    @property
+    def name(self) -> str:
+        """The labels' name."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be followed in this view, with the remedy; empty when it can."""
+
+    @property
+    def loss(self) -> str:
+        """What has become of a layer, so that there is nothing to write; empty when nothing."""
+
+    @property
+    def axes(self) -> tuple[StackAxis, ...]:
+        """Those that frames may follow each other on."""
+
+    def request(self, axis: int, frames: range, direction: Direction) -> FollowRequest:
+        """Return what to ask for."""
+
+    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> Written:
+        """Write objects into a plane; other objects keep their pixels."""
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        """Show a plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReport:
+    """How sure the model is of a frame that objects were followed to.
+
+    Attributes
+    ----------
+    score : float
+        The lowest of its objects'.
+    weak : str
+        Why it is worth a look; empty when it is not.
+    is_given : bool
+        Whether the objects on it were given, by whoever had them followed from there.
+    """
+
+    score: float
+    weak: str
+    is_given: bool = False
+
+    @property
+    def words(self) -> str:
+        """What there is to say."""
+        return "the objects are followed from here" if self.is_given else self.weak or f"lowest score {self.score:.2f}"
+
+
+class FollowState(ModelState):
+    """What the dock shows.
+
+    Attributes
+    ----------
+    axes, axis : tuple of StackAxis, StackAxis or None
+        Which axes frames may follow each other on, and the one that is chosen.
+    first, last : int
+        Frames to go to, both included.
+    direction : "both", "forward" or "backward"
+    running, share : bool, float or None
+        Whether objects are being followed, and the share of the frames that is done; None before the first.
+    reports : dict of int to FrameReport
+        Of the frames that objects were followed to.
+    news : str
+        What happened last.
+    next_undo, next_redo : str
+        What undo and redo would do; empty when nothing.
+    """
+
+    axes: tuple[StackAxis, ...] = ()
+    axis: StackAxis | None = None
+    first: int = 0
+    last: int = 0
+    direction: Direction = "both"
+    running: bool = False
+    share: float | None = None
+    reports: dict[int, FrameReport] = Field(default_factory=dict)
+    news: str = ""
+    next_undo: str = ""
+    next_redo: str = ""
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether there is a model and a stack, and nothing runs."""
+        return self.model is not None and self.axis is not None and not self.running
+
+    @property
+    def weak_frames(self) -> list[int]:
+        """Frames that are worth a look."""
+        return sorted(frame for frame, report in self.reports.items() if report.weak)
+
+    @property
+    def status(self) -> str:
+        """What happens now, else what happened last."""
+        if self.loading:
+            return self.load_news
+        if self.running:
+            return (
+                "Looking at the first frame ..." if self.share is None else f"Following: {100 * self.share:.0f} % ..."
+            )
+        return self.news or "Go to a frame where the objects are labelled, then follow them to the others."
+
+
+class Follower:
+    """Keeps the state, the layers and the worker in step.
+
+    Each run has a number; what comes of any but the newest, or of one that was cancelled, is dropped. What was written
+    before stays.
+
+    Parameters
+    ----------
+    state : FollowState
+    segmenter : Segmenter
+        Touched by the worker alone, through jobs.
+    submit : callable
+        Takes a job and what to call with its outcome, on the thread that runs this follower.
+    make_pair : callable
+        Image and labels -> a `StackPair`.
+    report : callable
+        Takes one sentence about what went wrong.
+
+    Attributes
+    ----------
+    is_closed : bool
+        Whether it has let go of everything.
+    """
+
+    def __init__(
+        self,
+        state: FollowState,
+        segmenter: Segmenter,
+        submit: Submit,
+        make_pair: Callable[[Any, Any], StackPair],
+        report: Callable[[str], None],
+    ) -> None:
+        self.state = state
+        self._segmenter = segmenter
+        self._submit = submit
+        self._make_pair = make_pair
+        self._report = report
+        self._models = ModelLoader(
+            state,
+            segmenter,
+            submit,
+            on_started=partial(self._say, ""),
+            on_replaced=lambda: None,
+            on_finished=self._on_load_finished,
+        )
+        self._history = History()
+        self._runs = 0
+        self._run: _Run | None = None
+        self._shown: tuple[StackPair, tuple[PlaneIndex, ...]] | None = None  # what the reports are of
+        self.is_closed = False
+
+    def set_models(self, models: tuple[ModelChoice, ...]) -> None:
+        """Take the list of models; what is chosen stays chosen."""
+        self.state.models = models
+
+    def choose_file(self, path: str) -> None:
+        """Load a model from the user's own file, again where it is loaded."""
+        self._models.choose_file(path)
+
+    def choose_model(self, name: str | None) -> None:
+        """Load a model, off this thread. The newest choice wins."""
+        self._models.choose_model(name)
+
+    def set_borrowing(self, borrowing: bool) -> None:
+        """Choose whether `micro` refines the masks of a model without a refiner."""
+        self.state.borrowing = borrowing
+
+    def look_at(self, image: Any, labels: Any) -> None:
+        """List the axes of a stack; all of its frames are chosen where it has others than before."""
+        axes = () if self.is_closed or image is None or labels is None else self._make_pair(image, labels).axes
+        if axes == self.state.axes:
+            return
+        chosen = self.state.axis
+        self.state.axes = axes
+        self.choose_axis(chosen if chosen in axes else next(iter(axes), None))
+
+    def choose_axis(self, axis: StackAxis | None) -> None:
+        """Choose what frames follow each other on, and all of them."""
+        if axis != self.state.axis:
+            self.state.axis = axis
+            self.state.first, self.state.last = 0, axis.size - 1 if axis is not None else 0
+            self._shown, self.state.reports = None, {}
+
+    def choose_frames(self, first: int, last: int) -> None:
+        """Choose the frames to go to, both included."""
+        self.state.first, self.state.last = min(first, last), max(first, last)
+
+    def choose_direction(self, direction: Direction) -> None:
+        """Choose which way to follow."""
+        self.state.direction = direction
+
+    def follow(self, image: Any, labels: Any) -> None:
+        """Follow the objects of the frame that is shown, or say why not."""
+        if self.is_closed or self.state.running or self.state.model is None:
+            return
+        if image is None or labels is None:
+            self._fail(f"There is {'no image' if image is None else 'no labels layer'}; open one, then choose it.")
+            return
+        pair = self._make_pair(image, labels)
+        axis = self.state.axis
+        if pair.obstacle or axis is None or axis not in pair.axes:
+            self._fail(pair.obstacle or "The axis that frames follow each other on is on display; choose another.")
+            return
+        request = pair.request(axis.axis, range(self.state.first, self.state.last + 1), self.state.direction)
+        self._runs += 1
+        run = self._run = _Run(self._runs, pair, request)
+        before = self.state.reports if self._shown is not None and self._shown[1] == request.planes else {}
+        self.state.reports = before | {request.frame: FrameReport(1.0, "", is_given=True)}
+        self._shown = (pair, request.planes)
+        self.state.running, self.state.share = True, None
+        work = partial(self._segmenter.follow, request)
+        job = Job("follow", work, partial(self._on_progressed, run), partial(self._is_current, run))
+        self._submit(job, partial(self._on_followed, run))
+
+    def cancel(self) -> None:
+        """End the run; what is written stays, and can be undone."""
+        if self._run is not None:
+            written = len(self._end())
+            self._say(f"Cancelled; {_frames(written)} written.")
+
+    def check_layers(self) -> None:
+        """End the run where one of its layers has gone."""
+        if self._run is not None and self._run.pair.loss:
+            loss = self._run.pair.loss
+            self._end()
+            self._say(f"{loss}, so following ended.")
+
+    def undo(self) -> None:
+        """Take back what the newest run wrote, on all frames."""
+        if not self.state.running and (what := self._history.undo()):
+            self._say(f"Undone: {what}.")
+            self._show_history()
+
+    def redo(self) -> None:
+        """Write again what was taken back."""
+        if not self.state.running and (what := self._history.redo()):
+            self._say(f"Done again: {what}.")
+            self._show_history()
+
+    def show_frame(self, frame: int) -> None:
+        """Show a frame that objects were followed to."""
+        if self._shown is not None and frame < len(self._shown[1]):
+            self._shown[0].go_to(self._shown[1][frame])
+            report = self.state.reports.get(frame)
+            if report is not None and not self.state.running:
+                self._say(f"Frame {frame}: {report.words}.")
+
+    def show_weak(self, frame: int, step: int) -> None:
+        """Show the next frame after (step 1) or before (-1) this one that is worth a look."""
+        ahead = [weak for weak in self.state.weak_frames if step * (weak - frame) > 0]
+        if ahead:
+            self.show_frame(min(ahead, key=lambda weak: abs(weak - frame)))
+        elif not self.state.running:
+            self._say(f"No weak frame {'after' if step > 0 else 'before'} this one.")
+
+    def close(self) -> None:
+        """Let go of every layer; may be called again."""
+        self._runs += 1
+        self._run = self._shown = None
+        self._history = History()
+        self._models.close()
+        self.is_closed = True
+
+    def _on_load_finished(self, error: str) -> None:
+        if error:
+            self._fail(error)
+        else:
+            self._say("")
+
+    def _on_progressed(self, run: _Run, share: float) -> None:
+        if self._is_current(run):
+            self._write(run)
+            self.state.share = share
+
+    def _write(self, run: _Run) -> None:
+        """Write the frames that have been found meanwhile."""
+        self.check_layers()
+        reports = dict(self.state.reports)
+        while self._is_current(run) and run.request.found:
+            found = run.request.found.popleft()
+            run.written.append(run.pair.write(run.request.planes[found.index], found.labels, found.ids))
+            known = reports.get(found.index)
+            if known is None or not known.is_given:
+                reports[found.index] = _report(found, run.pixels)
+            run.pixels[found.index] = found.pixels
+        if self._is_current(run):
+            self.state.reports = reports
+
+    def _on_followed(self, run: _Run, outcome: Outcome) -> None:
+        if not self._is_current(run):
+            return
+        self._write(run)
+        if not self._is_current(run):
+            return
+        written = len(self._end())
+        if outcome.error:
+            self._fail(f"{outcome.error} {_frames(written).capitalize()} written." if written else outcome.error)
+            return
+        weak = len(self.state.weak_frames)
+        look = f"; {weak} {'is' if weak == 1 else 'are'} worth a look" if weak else ""
+        self._say(f"{_frames(written).capitalize()} written in {outcome.value:.1f} s{look}.")
+
+    def _is_current(self, run: _Run) -> bool:
+        """Return whether a run is still wanted; the worker asks this too."""
+        return run.number == self._runs and not self.is_closed
+
+    def _end(self) -> list[Written]:
+        """End the run; what it wrote becomes one act."""
+        assert self._run is not None
+        run, self._run = self._run, None
+        self._runs += 1
+        self.state.running, self.state.share = False, None
+        if any(one.pixels for one in run.written):
+            self._history.add(Act("following", partial(_undo, run.written), partial(_redo, run.written)))
+            self._show_history()
+        return run.written
+
+    def _show_history(self) -> None:
+        self.state.next_undo, self.state.next_redo = self._history.next_undo, self._history.next_redo
+
+    def _say(self, news: str) -> None:
+        self.state.news = news
+
+    def _fail(self, error: str) -> None:
+        self._say(error)
+        self._report(error)
+
+
+class _Run:
+    """One run: its number, its layers, what was asked, what was written, and sizes of objects by frame."""
+
+    def __init__(self, number: int, pair: StackPair, request: FollowRequest) -> None:
+        self.number = number
+        self.pair = pair
+        self.request = request
+        self.written: list[Written] = []
+        self.pixels: dict[int, dict[int, int]] = {}
+
+
+def _report(found: FollowedFrame, pixels: dict[int, dict[int, int]]) -> FrameReport:
+    """Say how sure a frame is: by its scores, and by objects that grow or shrink at once."""
+    lowest = min(found.scores, key=lambda number: found.scores[number], default=None)
+    if lowest is None:
+        return FrameReport(0.0, "no object is there any more")
+    score = found.scores[lowest]
+    if score < WEAK_SCORE:
+        return FrameReport(score, f"object {lowest} has a score of {score:.2f}")
+    for near in (found.index - 1, found.index + 1):
+        for number, before in pixels.get(near, {}).items():
+            now = found.pixels.get(number, 0)
+            if number and number in found.scores and now and not 1 / WEAK_JUMP < now / before < WEAK_JUMP:
+                return FrameReport(score, f"object {number} has {now} pixels after {before}")
+    return FrameReport(score, "")
+
+
+def _undo(written: list[Written]) -> None:
+    for one in reversed(written):
+        one.undo()
+
+
+def _redo(written: list[Written]) -> None:
+    for one in written:
+        one.redo()
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{' was' if count == 1 else 's were'}"

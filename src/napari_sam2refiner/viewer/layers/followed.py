@@ -1,0 +1,78 @@
+"""Labels that objects are followed in, frame by frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_sam2refiner.labels.write import replace_objects
+from napari_sam2refiner.planes.plane import PlaneIndex
+from napari_sam2refiner.viewer.layers.image import ArraySource
+from napari_sam2refiner.viewer.layers.pair import LabelledPair
+from napari_sam2refiner.viewer.layers.result import WrittenMask
+from napari_sam2refiner.viewer.segmenter import FollowRequest
+from napari_sam2refiner.viewer.state import StackAxis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_sam2refiner.viewer.state import Direction
+
+
+class FollowedLabels(LabelledPair):
+    """Labels and their image in a viewer, which show objects on one frame and take them on all others."""
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be followed in this view, with the remedy; empty when it can."""
+        if super().obstacle:
+            return super().obstacle
+        if not self.axes:
+            return f"{self._image.name} has shape {self._shape} and no frames; choose a time-lapse or a z-stack."
+        if not isinstance(self._array, np.ndarray) or not self._array.flags.writeable:
+            return f"{self.name} cannot be written; copy it in the layer list, and choose the copy."
+        return ""
+
+    @property
+    def axes(self) -> tuple[StackAxis, ...]:
+        """Those that frames may follow each other on: longer than 1 and not on display."""
+        lead = self._viewer.dims.ndim - len(self._shape)
+        names = self._viewer.dims.axis_labels
+        return tuple(
+            StackAxis(axis, str(names[axis + lead]), size)
+            for axis, size in enumerate(self._shape)
+            if axis not in self._view.axes and size > 1
+        )
+
+    def planes(self, axis: int) -> tuple[PlaneIndex, ...]:
+        """Return the planes along an axis; the other steps are those that are shown."""
+        plane = self.plane
+        return tuple(_at(plane, axis, step) for step in range(self._shape[axis]))
+
+    def request(self, axis: int, frames: range, direction: Direction) -> FollowRequest:
+        """Return what to ask for: the objects of the plane that is shown, on these frames."""
+        planes, frame = self.planes(axis), self.plane.steps[axis]
+        given = np.array(self._label_plane(planes[frame]).get(self._array))  # the user may paint meanwhile
+        return FollowRequest(ArraySource(self._view.array), planes, frame, given, frames, direction)
+
+    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> WrittenMask:
+        """Write objects into a plane; other objects keep their pixels."""
+        plane = self._label_plane(plane)
+        patch = replace_objects(plane.get(self._array), labels, ids)
+        if patch.changed and plane == self._label_plane(self.plane):
+            self._labels.refresh()
+        return WrittenMask(self._labels, plane, patch, lambda _: None)
+
+    def go_to(self, plane: PlaneIndex) -> None:
+        """Show a plane."""
+        self._view.go_to(plane)
+
+    def _label_plane(self, plane: PlaneIndex) -> PlaneIndex:
+        return self._view.as_label_plane(plane)
+
+
+def _at(plane: PlaneIndex, axis: int, step: int) -> PlaneIndex:
+    steps = (*plane.steps[:axis], step, *plane.steps[axis + 1 :])
+    return PlaneIndex(steps, plane.displayed, plane.channel_axis)
