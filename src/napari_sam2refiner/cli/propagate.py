@@ -63,6 +63,12 @@ def propagate(
     ] = [],  # noqa: B006
     model: ModelOption = "micro",
     device: DeviceOption = "auto",
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", metavar="FOLDER", help="Where frames that a SAM 2.1 has encoded are kept for next time."
+        ),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option("--table", metavar="CSV", help="Where each object's score and size by frame go.")
     ] = None,
@@ -77,6 +83,7 @@ def propagate(
     _check_zarr(output)
     start = time.perf_counter()
     from napari_sam2refiner.planes.stacks import StackFile
+    from napari_sam2refiner.sessions.cache import EmbeddingCache
     from napari_sam2refiner.sessions.journal import Journal
     from napari_sam2refiner.sessions.stack import StackSession
     from napari_sam2refiner.weights import load_model
@@ -87,7 +94,7 @@ def propagate(
         _check_objects(objects, pixels)
         with DownloadBar(model) as bar:
             network = load_model(model, "none", device=device, progress=bar)
-        session = StackSession(network, pixels)
+        session = StackSession(network, pixels, cache=None if cache is None else EmbeddingCache(folder=cache))
         terms = {"stack": str(stack), "frames": f"{wanted[0]} to {wanted[-1]}", "direction": direction, "model": model}
         terms["planes and channels"] = f"{axis} {plane} {channel}"
         journal = Journal(output.with_name(output.name + ".unfinished"), terms | {"prompts": _digest(objects)})

@@ -25,6 +25,7 @@ from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Prediction
 from napari_sam2refiner.sessions.batches import Batches, precision
+from napari_sam2refiner.sessions.cache import EmbeddingCache, fingerprint, frame_key
 from napari_sam2refiner.sessions.conversion import collate, make_request
 from napari_sam2refiner.sessions.image import ImageSession
 from napari_sam2refiner.sessions.memory import Impression, Mask, Track
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.float32]
 
-ENCODED = 8  # frames that the memory keeps encoded
 SESSIONS = 2  # frames that stay ready for prompts
 DRAWN = 10.0  # logit of a mask that was given
 LOST = -1.0  # logit, at most, of a pixel that a neighbour is surer of
@@ -80,13 +80,28 @@ class _Seen(NamedTuple):
 
 
 class MemoryCarrier(Carrier):
-    """By memory attention; the refiner is not asked yet."""
+    """By memory attention; the refiner is not asked yet.
 
-    def __init__(self, model: SAM2Refiner, shape: tuple[int, int], length: int, image: Callable[[int], Image]) -> None:
+    Parameters
+    ----------
+    cache : EmbeddingCache, optional
+        Of encoded frames; the others are as for every carrier.
+    """
+
+    def __init__(
+        self,
+        model: SAM2Refiner,
+        shape: tuple[int, int],
+        length: int,
+        image: Callable[[int], Image],
+        cache: EmbeddingCache | None = None,
+    ) -> None:
         super().__init__(model, shape, length, image)
         self.memories = int(self.model.base.num_maskmem) - 1  # frames carried to that are read, beside the anchors
         self.pointers = min(self.length, int(self.model.base.max_obj_ptrs_in_encoder))
-        self._latest: dict[int, _Seen] = {}
+        self._cache = EmbeddingCache() if cache is None else cache
+        self._keys: dict[int, str] = {}  # of frames that were seen
+        self._weights = fingerprint(model)
 
     @property
     def device(self) -> torch.device:
@@ -146,16 +161,20 @@ class MemoryCarrier(Carrier):
             return self._impressions(self.model.base.decode(features, image, prompts, multimask=True))
 
     def _see(self, frame: int) -> _Seen:
-        """Return a frame, encoded; of the latest ones it is known."""
-        if frame not in self._latest:
-            geometry = Frame(self.shape, self.model.base.input)
-            pixels = geometry.pixels(torch.from_numpy(self.image(frame)).to(self.device))
+        """Return a frame, encoded; what is in the cache is not read again."""
+        geometry = Frame(self.shape, self.model.base.input)
+        image = None
+        if frame not in self._keys:
+            image = self.image(frame)
+            self._keys[frame] = frame_key(self._weights, image)
+
+        def encode() -> Features:
+            pixels = geometry.pixels(torch.from_numpy(self.image(frame) if image is None else image).to(self.device))
             with precision(self.model):
-                features = self.model.encode(pixels)
-            while len(self._latest) >= ENCODED:
-                self._latest.pop(next(iter(self._latest)))
-            self._latest[frame] = _Seen(geometry, features)
-        return self._latest[frame]
+                features: Features = self.model.encode(pixels)
+                return features
+
+        return _Seen(geometry, self._cache.get(self._keys[frame], self.device, encode))
 
     def _given(self, seen: _Seen, mask: npt.NDArray[np.bool_]) -> Impression:
         """Take a mask as it is."""

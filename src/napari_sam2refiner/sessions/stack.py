@@ -31,6 +31,7 @@ from napari_sam2refiner.sessions.memory import Carried, Mask, Track
 if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import SAM2Refiner
     from napari_sam2refiner.prompts import Prompts
+    from napari_sam2refiner.sessions.cache import EmbeddingCache
 
 Direction = Literal["both", "forward", "backward"]
 
@@ -117,6 +118,8 @@ class StackSession:
         Of one shape. Read one at a time, the next while one is computed.
     limits : (float, float), optional
         Intensities that become black and white on every frame; percentiles of a sample of the frames by default.
+    cache : EmbeddingCache, optional
+        Of frames that a SAM 2.1 has encoded, which propagating again need not encode again; by default some in memory.
 
     Raises
     ------
@@ -126,7 +129,14 @@ class StackSession:
         If the first frame cannot be read, or is no plane.
     """
 
-    def __init__(self, model: SAM2Refiner, frames: Frames, *, limits: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        model: SAM2Refiner,
+        frames: Frames,
+        *,
+        limits: tuple[float, float] | None = None,
+        cache: EmbeddingCache | None = None,
+    ) -> None:
         if not len(frames):
             msg = "the stack has no frames; give at least one."
             raise InvalidImageError(msg)
@@ -137,8 +147,8 @@ class StackSession:
         self._limits = self._sampled_limits() if limits is None else limits
         self._tracks: dict[int, Track] = {}
         self._coming: dict[int, Future[Image]] = {}
-        carrier = MaskCarrier if model.base.carries_masks else MemoryCarrier
-        self._carrier: Carrier = carrier(model, self._shape, len(frames), self._image)
+        common = (model, self._shape, len(frames), self._image)
+        self._carrier: Carrier = MaskCarrier(*common) if model.base.carries_masks else MemoryCarrier(*common, cache)
 
     @property
     def shape(self) -> tuple[int, int]:
