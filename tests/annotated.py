@@ -43,3 +43,14 @@ def write_field(
         path.parent.mkdir(parents=True, exist_ok=True)
         if pixels is not None:
             imsave(path, pixels, check_contrast=False)
+
+
+def write_sequence(folder: Path, use: str = "train", frames: int = 6) -> Path:
+    """Write a time-lapse of discs that move apart, the same for training and validation."""
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text(json.dumps({"kind": "video", "use": use}))
+    for split in ("train", "val"):
+        for t in range(frames):
+            image, labels = discs(places=[(y, x + (2 - n) * 2 * t, r) for n, (y, x, r) in enumerate(DISCS)])
+            write_field(folder / split, f"01/{t:04d}.png", image, labels)
+    return folder

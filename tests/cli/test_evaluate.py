@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from annotated import write_set
+from annotated import write_sequence, write_set
 from typer.testing import CliRunner, Result
 
 from napari_sam2refiner.cli import app
@@ -86,6 +86,24 @@ def test_one_set_with_random_points_without_rival(data: Path, model: Path) -> No
     header, values = result.stdout.splitlines()
     assert header.split()[-4:] == ["2", "random", "points", "NoC@50"]
     assert 1 <= float(values.split()[-1]) <= 20
+
+
+def test_objects_are_followed_through_sequences(tmp_path: Path) -> None:
+    write_set(tmp_path / "data" / "stills")
+    write_sequence(tmp_path / "data" / "movie")
+    chosen = ("--data", tmp_path / "data", "--protocol", "video", "--device", "cpu")
+    result = run(*chosen, "--frames", 3, "--json", tmp_path / "v.json")
+    assert result.exit_code == 0, result.output
+    assert "gone, still drawn" in result.stdout
+    content = json.loads((tmp_path / "v.json").read_text())
+    assert set(content["sets"]) == {"movie"}
+    by = content["sets"]["movie"]
+    assert set(by) == {"micro", "copied", "Otsu, by overlap", "Otsu, by centroid"}
+    assert {who: one["objects"] for who, one in by.items()} == dict.fromkeys(by, 3)
+    assert set(by["micro"]["j_by_distance"]) == {"1", "2", "3"}
+    assert by["micro"]["j"] > by["copied"]["j"]
+    assert "goes alone" in sentence(run(*chosen, "--protocol", "box"))
+    assert "stills holds no sequences" in sentence(run(*chosen, "--set", "stills"))
 
 
 def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, data: Path, model: Path) -> None:

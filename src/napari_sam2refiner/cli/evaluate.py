@@ -34,6 +34,7 @@ class Asked(StrEnum):
     HQ_BOX = "hq-box"
     RANDOM_POINTS = "random-points"
     LABELS = "labels"
+    VIDEO = "video"
 
 
 class Without(StrEnum):
@@ -72,12 +73,14 @@ def evaluate(
         typer.Option(
             "--protocol",
             help="What is asked; may be repeated. Clicks and boxes if left out. hq-box is HQ-SAM's, for HQSeg-44K; "
-            "labels gives labels that were made worse on purpose, to be refined.",
+            "labels gives labels that were made worse on purpose, to be refined; video, alone, follows the objects of "
+            "the first frame through sequences.",
         ),
     ] = [Asked.CLICKS, Asked.BOX],  # noqa: B006
     clicks: Annotated[
         list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks or points; repeatable.")
     ] = [1, 3, 5],  # noqa: B006
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames after the first, for video.")] = 20,
     targets: Annotated[
         list[float],
         typer.Option("--noc", min=0.01, max=1.0, metavar="IOU", help="Count clicks until this IoU; repeatable."),
@@ -121,6 +124,12 @@ def evaluate(
         msg = "--plot and --cases show clicks; ask them by --protocol clicks, or leave these out."
         raise InvalidConfigError(msg)
     sets = _sets(data, names, split)
+    if Asked.VIDEO in protocols:
+        if len(protocols) > 1 or markdown_file is not None:
+            msg = "--protocol video goes alone, and into --json; leave the others out."
+            raise InvalidConfigError(msg)
+        _follow(model, sets, split, frames, objects, json_file, device)
+        return
     session, is_trained = _open(model, refiner, device)
     numbers = tuple(sorted(set(clicks)))
     protocol = Protocol(
@@ -157,6 +166,22 @@ def evaluate(
     for path in files:
         if path is not None:
             out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _follow(
+    model: str, sets: list[DataSet], split: Split, frames: int, objects: int | None, json_file: Path | None, device: str
+) -> None:
+    """Follow objects through sequences, and show how well."""
+    from napari_sam2refiner.cli.evaluate_video import follow_sets, save_video, video_table
+    from napari_sam2refiner.weights import load_model
+
+    with DownloadBar(model) as bar:
+        network = load_model(model, "none", device=device, progress=bar)
+    scores = follow_sets(network, Path(model).stem, sets, split, frames, objects)
+    out.print(video_table(scores))
+    if json_file is not None:
+        save_video(json_file, scores, {"model": model, "split": split, "frames": frames, "objects": objects})
+        out.print(f"wrote {json_file}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _sets(data: list[Path], names: list[str], split: Split) -> list[DataSet]:

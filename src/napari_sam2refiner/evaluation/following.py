@@ -36,13 +36,29 @@ class Followed:
     ----------
     by_distance : dict of int to list of float
         J (the IoU) of every object that is there, by how many frames after the first.
+    objects : int
+        How many were followed.
     drawn, gone : int
         How often an object that is gone was still drawn, and how often one was gone.
     """
 
     by_distance: dict[int, list[float]] = field(default_factory=dict)
+    objects: int = 0
     drawn: int = 0
     gone: int = 0
+
+    def add(self, other: Followed) -> None:
+        """Add the figures of another sequence."""
+        for distance, values in other.by_distance.items():
+            self.by_distance.setdefault(distance, []).extend(values)
+        self.objects += other.objects
+        self.drawn += other.drawn
+        self.gone += other.gone
+
+    def j_at(self, distance: int) -> float:
+        """Mean J so many frames after the first; nan if there is none."""
+        values = self.by_distance.get(distance)
+        return float(np.mean(values)) if values else float("nan")
 
     @property
     def j(self) -> float:
@@ -72,7 +88,7 @@ def follow(
     chosen = ids[np.argsort(-sizes, kind="stable")][:objects]
     given = np.where(np.isin(truth, chosen), truth, 0)
     span = range(first, min(first + frames + 1, len(sequence)))
-    found = {name: Followed() for name in followers}
+    found = {name: Followed(objects=len(chosen)) for name in followers}
     for name, follower in followers.items():
         for t, labels in zip(span, follower(sequence, given, span), strict=True):
             there = sequence.truth(t)
