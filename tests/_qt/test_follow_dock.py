@@ -115,6 +115,43 @@ def test_objects_are_followed_and_taken_back(bench: Any) -> None:
     assert not user.errors()
 
 
+def test_a_correction_goes_on_and_leaves_everything_else(bench: Any) -> None:
+    user = bench()
+    user.follow()
+    before = user.labels.copy()
+    user.viewer.dims.set_current_step(0, 3)
+    layer = user.viewer.layers["cells"]
+    mended = np.roll(TRUTH[3] == 1, (-8, 6), (0, 1))
+    layer.data[3][layer.data[3] == 1] = 0
+    layer.data[3][mended] = 1
+    user.follow()
+    np.testing.assert_array_equal(user.labels == 5, before == 5)
+    np.testing.assert_array_equal(user.labels[:2], before[:2])
+    np.testing.assert_array_equal(user.labels[3] == 1, mended)
+    assert {t for t, report in user.dock.state.reports.items() if report.is_given} == {1, 3}
+    user.press(user.dock.run.undo)
+    np.testing.assert_array_equal(user.labels[4], before[4])
+
+
+def test_a_range_that_is_typed_is_taken(bench: Any) -> None:
+    user = bench()
+    last = user.dock.way.last
+    last.lineEdit().selectAll()
+    user.qtbot.keyClicks(last.lineEdit(), "2")
+    user.follow()
+    assert [bool(plane.any()) for plane in user.labels] == [True, True, True, False, False]
+    assert last.value() == 2
+
+
+def test_labels_that_are_replaced_meanwhile_end_it(bench: Any) -> None:
+    user = bench()
+    user.press(user.dock.run.follow)
+    user.viewer.layers["cells"].data = on_frame(1).astype(np.uint32)
+    user.wait(lambda: not user.dock.state.running)
+    assert "cells holds another array now, so following ended." in user.dock.run.status.text()
+    np.testing.assert_array_equal(user.labels, on_frame(1))
+
+
 def test_a_lazy_stack_of_four_dimensions_in_another_place(bench: Any) -> None:
     image = da.from_array(np.stack([np.zeros_like(MOVIE), MOVIE]), chunks=(1, 1, *SHAPE))
     labels = np.zeros(image.shape, np.uint16)
@@ -143,6 +180,7 @@ def test_a_layer_that_is_removed_ends_it(bench: Any) -> None:
         (None, (3,), "There are no objects on this frame of the labels"),
         (np.zeros((4, *SHAPE), np.uint8), (0,), "choose labels and an image of the same shape"),
         (da.zeros(MOVIE.shape, dtype=np.uint8), (0,), "cells cannot be written; copy it"),
+        ([on_frame(1), on_frame(1)[:, ::2, ::2]], (1,), "cells is a pyramid"),
     ],
 )
 def test_what_cannot_be_followed_is_one_sentence(bench: Any, labels: Any, point: Any, says: str) -> None:

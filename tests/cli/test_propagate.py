@@ -91,12 +91,30 @@ def test_a_frame_that_cannot_be_read_keeps_what_is_done(stack: Path, tmp_path: P
     assert result.exit_code == 2
     assert "frame 4 cannot be read" in result.stderr
     assert not (tmp_path / "o.tif").exists()
+    other = run(*command, "--direction", "forward")
+    assert "done with another direction (both instead of forward)" in other.stderr
     tifffile.imwrite(broken / "4.tif", frames[4])
     result = run(*command)
     assert result.exit_code == 0, result.output
     assert "3 frames are done already; going on from there." in result.stderr
     assert_followed(load_labels(tmp_path / "o.tif"))
     assert not (tmp_path / "o.tif.unfinished").exists()
+
+
+def test_frames_beyond_the_range_are_done_on_the_way_and_not_written(stack: Path, tmp_path: Path) -> None:
+    command = (stack, "--labels", tmp_path / "first.tif", "--frames", 3, 4, "-o", tmp_path / "o.tif")
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert [bool(plane.any()) for plane in load_labels(tmp_path / "o.tif")] == [True, False, False, True, True, False]
+
+
+def test_an_object_that_is_nowhere_is_said_to_be(stack: Path, tmp_path: Path) -> None:
+    entry = {"points": [[5, 120]], "boxes": [[3, 118, 6, 121]]}
+    (tmp_path / "p.json").write_text(json.dumps({"version": 1, "objects": [{"id": 3, **entry}]}))
+    tifffile.imwrite(tmp_path / "flat.tif", np.zeros((3, 96, 128), np.uint8), imagej=True, metadata={"axes": "TYX"})
+    result = run(tmp_path / "flat.tif", "--prompts", tmp_path / "p.json", "-o", tmp_path / "o.tif")
+    assert result.exit_code == 0, result.output
+    assert "wrote" in result.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")

@@ -76,6 +76,18 @@ def test_frames_of_a_zarr_array(tmp_path: Path, version: Any) -> None:
         assert_frames(stack, image)
 
 
+def test_axes_of_a_zarr_array_have_its_names_or_letters_of_their_own(tmp_path: Path) -> None:
+    image = numbers(4, 3, 5, 6)
+    zarr.create_array(tmp_path / "named.zarr", data=image, dimension_names=("z", "t", "y", "x"))
+    with StackFile(tmp_path / "named.zarr", steps=(1,)) as stack:
+        assert_frames(stack, image[1])
+    zarr.create_array(tmp_path / "plain.zarr", data=image)
+    with pytest.raises(InvalidImageError, match=r"its stacked axes are: Q \(4\), R \(3\)"):
+        StackFile(tmp_path / "plain.zarr")
+    with StackFile(tmp_path / "plain.zarr", "R", (2,)) as stack:
+        assert_frames(stack, image[2])
+
+
 def test_frames_of_an_ome_zarr_image(tmp_path: Path) -> None:
     image = numbers(4, 2, 5, 6)
     group = zarr.open_group(tmp_path / "s.zarr", mode="w")
@@ -104,7 +116,7 @@ def test_a_folder_has_its_images_in_the_order_of_their_numbers(tmp_path: Path) -
         (("none.tif",), "cannot be read"),
         (("damaged.tif",), "cannot be read"),
         (("empty",), "holds no images"),
-        (("damaged.zarr",), "cannot be read"),
+        (("damaged.zarr",), "give a complete Zarr array or OME-Zarr image"),
     ],
 )
 def test_what_is_no_stack_gets_one_sentence(tmp_path: Path, arguments: Any, says: str) -> None:

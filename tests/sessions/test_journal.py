@@ -20,6 +20,7 @@ from napari_sam2refiner.sessions.stack import StackSession
 from napari_sam2refiner.weights import load_model
 
 TERMS = {"stack": "cells.tif", "model": "micro"}
+LIMITS = (3.0, 250.5)
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,12 @@ def prompted(model: SAM2Refiner, frames: np.ndarray) -> StackSession:
 def test_an_interrupted_run_goes_on_as_it_would_have(model: SAM2Refiner, frames: np.ndarray, tmp_path: Path) -> None:
     whole = prompted(model, frames)
     list(whole.propagate())
-    begun, journal = prompted(model, frames), Journal(tmp_path / "run", TERMS)
+    begun, journal = prompted(model, frames), Journal(tmp_path / "run", TERMS, LIMITS)
     for found in begun.propagate():
         journal.write(begun, found.index)
         if found.index == 5:
             break
-    resumed, journal = prompted(model, frames), Journal(tmp_path / "run", TERMS)
+    resumed, journal = prompted(model, frames), Journal(tmp_path / "run", TERMS, LIMITS)
     assert journal.restore(resumed) == {3: set(), 4: {1, 7}, 5: {1, 7}}
     list(resumed.propagate())
     for t in range(7):
@@ -73,21 +74,32 @@ def test_an_interrupted_run_goes_on_as_it_would_have(model: SAM2Refiner, frames:
     assert not (tmp_path / "run").exists()
 
 
-def test_another_run_is_not_mixed_with_it(tmp_path: Path) -> None:
-    Journal(tmp_path / "run", TERMS)
-    with pytest.raises(InvalidConfigError, match=r"was begun with another model \(micro instead of sam2\); go on with"):
-        Journal(tmp_path / "run", TERMS | {"model": "sam2"})
-    (tmp_path / "run" / "terms.json").write_text("{")
-    with pytest.raises(ReadError, match="to begin again"):
-        Journal(tmp_path / "run", TERMS)
+def test_another_run_is_not_mixed_with_it(frames: np.ndarray, tmp_path: Path) -> None:
+    Journal(tmp_path / "run", TERMS | {"model": "sam2"}, LIMITS)
+    assert Journal.limits_in(tmp_path / "run") is None
+    journal = Journal(tmp_path / "run", TERMS, LIMITS)  # nothing is kept yet
+    stack = prompted(load_model("micro", "none", device="cpu"), frames)
+    list(stack.propagate("forward"))
+    journal.write(stack, 4)
+    Journal(tmp_path / "run", TERMS, LIMITS)
+    assert Journal.limits_in(tmp_path / "run") == LIMITS
+    with pytest.raises(InvalidConfigError, match=r"done with another model \(micro instead of sam2\); go on with"):
+        Journal(tmp_path / "run", TERMS | {"model": "sam2"}, LIMITS)
+    for damaged in ("{", "{}"):
+        (tmp_path / "run" / "terms.json").write_text(damaged)
+        with pytest.raises(ReadError, match="to begin again"):
+            Journal.limits_in(tmp_path / "run")
     with pytest.raises(SaveError, match="cannot be made"):
-        Journal(tmp_path / "none" / "run", TERMS)
+        Journal(tmp_path / "none" / "run", TERMS, LIMITS)
 
 
 def test_what_is_damaged_or_finds_no_room_is_named(
     frames: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack, journal = prompted(load_model("micro", "none", device="cpu"), frames), Journal(tmp_path / "run", TERMS)
+    stack, journal = (
+        prompted(load_model("micro", "none", device="cpu"), frames),
+        Journal(tmp_path / "run", TERMS, LIMITS),
+    )
     list(stack.propagate("forward"))
     journal.write(stack, 4)
 

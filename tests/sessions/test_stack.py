@@ -276,7 +276,9 @@ def test_frames_on_the_way_to_the_range_are_passed(micro: SAM2Refiner) -> None:
     frames = Moving()
     stack = StackSession(micro, frames)
     stack.add(1, 0, Prompts([(50, 40)]))
-    assert [frame.index for frame in stack.propagate("forward", range(4, 6))] == [4, 5]
+    given = [(frame.index, set(frame.fresh)) for frame in stack.propagate("forward", range(4, 6))]
+    assert given == [(0, set()), (1, {1}), (2, {1}), (3, {1}), (4, {1}), (5, {1})]
+    assert not any(frame.fresh for frame in stack.propagate("forward"))
     assert all(iou(stack.at(t).objects[1].mask, frames.truth(t) == 1) > 0.85 for t in range(6))
 
 

@@ -167,6 +167,7 @@ class FollowDock(ModelDock):
             self.controller.show_weak(frame, step)
 
     def _on_follow_asked(self) -> None:
+        self.way.finish_typing()
         self.controller.follow(self.source.image, self.source.labels)
 
 

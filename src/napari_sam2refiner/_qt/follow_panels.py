@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QRectF, QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import (
     QComboBox,
@@ -62,7 +62,8 @@ class WayPanel(QWidget):
         self.axis.activated.connect(lambda index: self.axis_chosen.emit(self.axis.itemData(index)))
         self.direction.activated.connect(lambda index: self.direction_chosen.emit(self.direction.itemData(index)))
         for frames in (self.first, self.last):
-            frames.editingFinished.connect(self._on_frames_edited)
+            frames.setKeyboardTracking(False)  # else 120 would be 1 and 12 before
+            frames.valueChanged.connect(self._on_frames_edited)
 
     def set_state(self, state: FollowState) -> None:
         """Show what can be chosen and what is."""
@@ -74,9 +75,16 @@ class WayPanel(QWidget):
         self.axis.setCurrentIndex(self.axis.findData(state.axis))
         self.direction.setCurrentIndex(self.direction.findData(state.direction))
         most = 0 if state.axis is None else state.axis.size - 1
-        for box, value in ((self.first, state.first), (self.last, state.last)):
-            box.setRange(0, most)
-            box.setValue(value)
+        with QSignalBlocker(self.first), QSignalBlocker(self.last):
+            for box, value in ((self.first, state.first), (self.last, state.last)):
+                box.setRange(0, most)
+                if box.value() != value:  # what is being typed stays
+                    box.setValue(value)
+
+    def finish_typing(self) -> None:
+        """Take what was typed: a click on a button does not end it."""
+        for box in (self.first, self.last):
+            box.interpretText()
 
     def _on_frames_edited(self) -> None:
         self.frames_chosen.emit(self.first.value(), self.last.value())

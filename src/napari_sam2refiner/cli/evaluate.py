@@ -177,7 +177,7 @@ def _follow(
 
     with DownloadBar(model) as bar:
         network = load_model(model, "none", device=device, progress=bar)
-    scores = follow_sets(network, Path(model).stem, sets, split, frames, objects)
+    scores = follow_sets(network, Path(model).name, sets, split, frames, objects)
     out.print(video_table(scores))
     if json_file is not None:
         save_video(json_file, scores, {"model": model, "split": split, "frames": frames, "objects": objects})

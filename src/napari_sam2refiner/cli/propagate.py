@@ -6,6 +6,7 @@ import csv
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -83,7 +84,7 @@ def propagate(
     _check_zarr(output)
     start = time.perf_counter()
     from napari_sam2refiner.planes.stacks import StackFile
-    from napari_sam2refiner.sessions.cache import EmbeddingCache
+    from napari_sam2refiner.sessions.cache import EmbeddingCache, fingerprint
     from napari_sam2refiner.sessions.journal import Journal
     from napari_sam2refiner.sessions.stack import StackSession
     from napari_sam2refiner.weights import load_model
@@ -94,16 +95,27 @@ def propagate(
         _check_objects(objects, pixels)
         with DownloadBar(model) as bar:
             network = load_model(model, "none", device=device, progress=bar)
-        session = StackSession(network, pixels, cache=None if cache is None else EmbeddingCache(folder=cache))
-        terms = {"stack": str(stack), "frames": f"{wanted[0]} to {wanted[-1]}", "direction": direction, "model": model}
-        terms["planes and channels"] = f"{axis} {plane} {channel}"
-        journal = Journal(output.with_name(output.name + ".unfinished"), terms | {"prompts": _digest(objects)})
+        place = output.with_name(output.name + ".unfinished")
+        terms = {
+            "stack": f"{len(pixels)} frames like {hashlib.sha256(pixels[0].tobytes()).hexdigest()[:16]}",
+            "model": f"{model} {fingerprint(network)}",
+            "prompts": _digest(objects),
+            "frames": f"{wanted[0]} to {wanted[-1]}",
+            "direction": direction,
+        }
+        session = StackSession(
+            network,
+            pixels,
+            limits=Journal.limits_in(place),
+            cache=None if cache is None else EmbeddingCache(folder=cache),
+        )
+        journal = Journal(place, terms, session.limits)
         for one in objects:
             session.add(one.object_id, one.frame, one.prompts)
         done = _carry(session, journal, direction, wanted)
-        _save(session, output, table)
+        _save(session, wanted, output, table)
     journal.remove()
-    _print(session)
+    _print(session, wanted)
     print_files(output, table)
     out.print(f"{model}: {done} frames in {time.perf_counter() - start:.1f} s.", highlight=False)
 
@@ -184,40 +196,42 @@ def _digest(objects: Sequence[PromptedObject]) -> str:
 
 def _carry(session: StackSession, journal: Journal, direction: Any, wanted: range) -> int:
     """Propagate, keeping every frame as soon as it is done; return how many were."""
-    known = journal.restore(session)
-    if known:
-        err.print(f"{len(known)} frames are done already; going on from there.", highlight=False)
+    kept = set(journal.restore(session))
+    if kept:
+        err.print(f"{len(kept)} frames are done already; going on from there.", highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     done: set[int] = set()
     try:
         with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
             task = bar.add_task("frames", total=len(wanted))
             for found in session.propagate(direction, wanted):
-                # In both directions a frame comes twice, the second time with more objects.
-                there = session.carried(found.index).keys()
-                if there - known.get(found.index, set()):
+                if found.fresh:
                     journal.write(session, found.index)
-                    known[found.index] = set(there)
+                    kept.add(found.index)
                 done.add(found.index)
-                bar.update(task, completed=len(done))
+                bar.update(task, completed=len(done), total=len({*wanted, *done}))
     except KeyboardInterrupt:
         err.print(
-            f"Stopped. {len(known)} frames are kept in {journal.folder}; the same command goes on.", highlight=False
+            f"Stopped. {len(kept)} frames are kept in {journal.folder}; the same command goes on.", highlight=False
         )
         raise typer.Exit(INTERRUPTED) from None
     return len(done)
 
 
-def _known(session: StackSession) -> Iterator[StackFrame]:
-    return (session.at(t) for t in range(len(session)))
+def _known(session: StackSession, wanted: range) -> Iterator[StackFrame]:
+    """Give the frames that were wanted, and those with prompts as far as these; nothing is known of others."""
+    for t in range(len(session)):
+        found, anchors = session.at(t), session.anchors
+        there = {n: one for n, one in found.objects.items() if t in wanted or t in anchors[n]}
+        yield replace(found, objects=there)
 
 
-def _save(session: StackSession, output: Path, table: Path | None) -> None:
+def _save(session: StackSession, wanted: range, output: Path, table: Path | None) -> None:
     """Write the labels, and the table if it is wanted."""
     from napari_sam2refiner.labels.io import save_label_frames
 
     def planes() -> Iterator[npt.NDArray[Any]]:
-        return (found.labels for found in _known(session))
+        return (found.labels for found in _known(session, wanted))
 
     save_label_frames(output, planes(), (len(session), *session.shape), max(session.objects))
     if table is not None:
@@ -226,23 +240,23 @@ def _save(session: StackSession, output: Path, table: Path | None) -> None:
         with written_whole(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["frame", "object", "pixels", "score", "object_score"])
-            for found in _known(session):
+            for found in _known(session, wanted):
                 for number, one in found.objects.items():
                     scores = (f"{one.score:.4f}", f"{one.object_score:.4f}")
                     writer.writerow([found.index, number, int(one.mask.sum()), *scores])
 
 
-def _print(session: StackSession) -> None:
+def _print(session: StackSession, wanted: range) -> None:
     """Print for each object where it is and where it is least sure."""
     scores: dict[int, dict[int, float]] = {number: {} for number in session.objects}
-    for found in _known(session):
+    for found in _known(session, wanted):
         for number, one in found.objects.items():
             if one.object_score > 0.5:
                 scores[number][found.index] = one.score
     rows = []
     for number, there in scores.items():
-        weakest = min(there, key=there.__getitem__)  # at least where its prompts are
-        rows.append((there[weakest], number, len(there), str(weakest)))
+        weakest = min(there, key=there.__getitem__, default=None)
+        rows.append((0.0, number, 0, "") if weakest is None else (there[weakest], number, len(there), str(weakest)))
     table = Table("object", "frames", "lowest score", "on frame", box=None, pad_edge=False)
     for score, number, count, place in sorted(rows)[:SHOWN]:
         table.add_row(str(number), str(count), f"{score:.2f}", place)

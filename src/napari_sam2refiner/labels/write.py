@@ -14,6 +14,8 @@ from napari_sam2refiner.planes.region import Window, as_mask, bounding_window
 
 Overlap = Literal["keep", "overwrite"]
 
+COUNTABLE = 2**20  # labels below this are found by counting
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patch:
@@ -117,9 +119,16 @@ def replace_objects(labels: npt.NDArray[Any], found: npt.NDArray[Any], ids: Iter
     ours, new = np.isin(labels, wanted), np.where(np.isin(found, wanted), found, 0)
     after = np.where(ours | (labels == 0), new, labels).astype(labels.dtype)
     window = bounding_window(after != labels) or (slice(0, 0), slice(0, 0))
-    patch = Patch((labels.shape[0], labels.shape[1]), window, labels[window].copy(), after[window])
+    patch = Patch((labels.shape[0], labels.shape[1]), window, labels[window].copy(), after[window].copy())
     labels[window] = patch.after
     return patch
+
+
+def ids_in(labels: npt.NDArray[Any]) -> list[int]:
+    """Return the labels above zero that an integer array has, in order."""
+    if labels.size and labels.min() >= 0 and labels.max() < COUNTABLE:  # several times as fast as sorting
+        return [int(n) for n in np.flatnonzero(np.bincount(labels.ravel())) if n]
+    return [int(n) for n in np.unique(labels) if n > 0]
 
 
 def next_free_id(labels: npt.NDArray[Any]) -> int:

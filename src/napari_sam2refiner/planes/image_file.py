@@ -65,10 +65,7 @@ class ImageFile:
             self.close()
             msg = f"{path} has shape {self._shape}; give an image with rows and columns."
             raise InvalidImageError(msg)
-        # Without axes of its own, the last two are the plane's, as in numpy.
-        named = len(names) == len(self._shape) and {"X", "Y"} <= set(names)
-        unknown = names[:-2].replace("Y", "Q").replace("X", "Q").ljust(len(self._shape) - 2, "Q")
-        self._names = names if named else unknown[: len(self._shape) - 2] + "YX"
+        self._names = _named(names, len(self._shape))
         self._channel = next((self._names.index(name) for name in "SC" if name in self._names), None)
 
     def __enter__(self) -> Self:
@@ -123,7 +120,8 @@ class ImageFile:
 
     def _unreadable(self, error: Exception) -> ReadError:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        return ReadError(f"{self._path} cannot be read: {reason}; give a complete TIFF, PNG or JPEG file.")
+        kind = "Zarr array or OME-Zarr image" if self._path.suffix.lower() == ZARR else "TIFF, PNG or JPEG file"
+        return ReadError(f"{self._path} cannot be read: {reason}; give a complete {kind}.")
 
     def _check_steps(self, steps: Sequence[int]) -> None:
         """Raise if there are more or fewer steps than axes that they are for."""
@@ -150,6 +148,17 @@ class ImageFile:
             msg = f"{self._path} has no index {step} on axis {self._names[axis]}; choose from 0 to {largest}."
             raise InvalidImageError(msg)
         return step
+
+
+def _named(names: str, axes: int) -> str:
+    """Return a letter for each axis, no two alike; without names the last two are the plane's, as in numpy."""
+    if len(names) != axes or not {"X", "Y"} <= set(names):
+        names = names[: axes - 2].replace("X", "Q").replace("Y", "Q").ljust(axes - 2, "Q") + "YX"
+    free = (letter for letter in "QRUVWABDE" if letter not in names)
+    letters: list[str] = []
+    for name in names:
+        letters.append(next(free) if name in letters else name)
+    return "".join(letters)
 
 
 def _open(path: Path) -> _Source:
@@ -234,6 +243,8 @@ class _Zarr:
             names = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", [])]
             self.axes = "".join(name[0] for name in names).upper()
             opened = opened[image["datasets"][0]["path"]]
+        elif opened.metadata.zarr_format == 3:
+            self.axes = "".join((name or "Q")[0] for name in opened.metadata.dimension_names or ()).upper()
         self._array: Any = opened
         self.shape = tuple(opened.shape)
 

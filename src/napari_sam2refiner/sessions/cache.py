@@ -63,6 +63,10 @@ class EmbeddingCache:
         """Bytes in memory."""
         return self._size
 
+    def __contains__(self, key: str) -> bool:
+        """Whether a frame is known, in memory or in the folder."""
+        return key in self._kept or (self._folder is not None and self._path(self._folder, key).exists())
+
     def get(self, key: str, device: torch.device, encode: Callable[[], Features]) -> Features:
         """Return an encoded frame; it is encoded where it is not known."""
         known = self._kept.get(key)
@@ -72,7 +76,9 @@ class EmbeddingCache:
         found = self._read(key, device)
         if found is None:
             found = encode()
-            self._write(key, found)
+            if self._folder is not None:  # so that what is read back later is the same
+                found = Features(*(value.half().float() for value in found))
+                self._write(self._folder, key, found)
         self._keep(key, found)
         return found
 
@@ -88,31 +94,32 @@ class EmbeddingCache:
         """Return a frame from the folder; None where it is not there, or damaged."""
         if self._folder is None:
             return None
-        path = self._folder / f"{key}.safetensors"
         try:
-            tensors = load_file(path, device=str(device))
+            tensors = load_file(self._path(self._folder, key), device=str(device))
             return Features(*(tensors[name].float() for name in Features._fields))
         except (OSError, KeyError, SafetensorError):
             return None
 
-    def _write(self, key: str, features: Features) -> None:
+    def _write(self, folder: Path, key: str, features: Features) -> None:
         """Keep a frame in the folder; without room for it, go on without the folder."""
-        if self._folder is None:
-            return
         tensors = {name: value.half().cpu().contiguous() for name, value in features._asdict().items()}
         try:
-            with written_whole(self._folder / f"{key}.safetensors") as partial:
+            with written_whole(self._path(folder, key)) as partial:
                 partial.write_bytes(save(tensors))
         except SaveError as error:
             self._folder = None
             warnings.warn(f"{error} Frames are encoded again where they are needed again.", stacklevel=2)
+
+    @staticmethod
+    def _path(folder: Path, key: str) -> Path:
+        return folder / f"{key}.safetensors"
 
 
 def fingerprint(model: SAM2Refiner) -> str:
     """Return what tells a base and its precision from others."""
     found = hashlib.sha256(f"{model.backbone} {model.compute_dtype}".encode())
     for name, value in model.base.state_dict().items():
-        found.update(f"{name} {float(value.double().sum()):.17g}".encode())
+        found.update(f"{name} {float(value.cpu().double().sum()):.17g}".encode())
     return found.hexdigest()[:16]
 
 

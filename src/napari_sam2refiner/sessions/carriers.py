@@ -71,6 +71,10 @@ class Carrier(ABC):
         `there` are the objects that are on it already, and stay as they are.
         """
 
+    def reads(self, frame: int) -> bool:  # noqa: ARG002 - most do
+        """Whether the frame's pixels are read when objects are carried to it."""
+        return True
+
 
 class _Seen(NamedTuple):
     """A frame, encoded."""
@@ -149,6 +153,10 @@ class MemoryCarrier(Carrier):
             for track, impression in zip(together, impressions, strict=True):
                 track.arrive(frame, step, impression)
                 track.forget_maps(frame, step, self.memories)
+
+    def reads(self, frame: int) -> bool:
+        """Whether it is not in the cache."""
+        return frame not in self._keys or self._keys[frame] not in self._cache
 
     def _carried(self, tracks: Sequence[Track], frame: int, step: int, seen: _Seen) -> list[Impression]:
         """Answer for objects that remember alike."""

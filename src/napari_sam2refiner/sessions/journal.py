@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TERMS = "terms.json"
 _SUFFIX = ".safetensors"
+_FRAMES = f"[0-9]*{_SUFFIX}"
 
 
 class Journal:
@@ -32,7 +33,9 @@ class Journal:
     folder : Path
         Made if it is not there.
     terms : mapping of str to str or number
-        What the results depend on: stack, prompts, model, settings.
+        What the results depend on: stack, prompts, model, settings. While no frame is kept, others replace them.
+    limits : (float, float)
+        Intensities that became black and white; whoever goes on takes the same, by `limits_in`.
 
     Raises
     ------
@@ -46,31 +49,34 @@ class Journal:
     folder : Path
     """
 
-    def __init__(self, folder: Path, terms: Mapping[str, str | int | float]) -> None:
+    def __init__(self, folder: Path, terms: Mapping[str, str | int | float], limits: tuple[float, float]) -> None:
         self.folder = folder
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             msg = f"{folder} cannot be made: {error.strerror or error}; choose another place."
             raise SaveError(msg) from error
-        path = folder / TERMS
-        if not path.exists():
-            with written_whole(path) as partial:
-                partial.write_text(json.dumps(dict(terms), indent=1), encoding="utf-8")
+        if not any(folder.glob(_FRAMES)):
+            with written_whole(folder / TERMS) as partial:
+                partial.write_text(json.dumps({**terms, "limits": limits}, indent=1), encoding="utf-8")
             return
-        try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            msg = f"{path} cannot be read ({error}); remove {folder} to begin again."
-            raise ReadError(msg) from error
+        begun = _begun(folder)
         changed = [name for name, value in terms.items() if begun.get(name) != value]
         if changed:
             name = changed[0]
             msg = (
-                f"{folder} was begun with another {name} ({begun.get(name)} instead of {terms[name]}); "
+                f"{folder} holds what was done with another {name} ({begun.get(name)} instead of {terms[name]}); "
                 f"go on with that, or remove the folder to begin again."
             )
             raise InvalidConfigError(msg)
+
+    @staticmethod
+    def limits_in(folder: Path) -> tuple[float, float] | None:
+        """Return the limits that a folder was begun with; None where it is not."""
+        if not any(folder.glob(_FRAMES)):
+            return None
+        low, high = _begun(folder)["limits"]
+        return float(low), float(high)
 
     def write(self, stack: StackSession, frame: int) -> None:
         """Keep what objects were carried to on a frame; raise `SaveError` if there is no room for it."""
@@ -88,7 +94,7 @@ class Journal:
     def restore(self, stack: StackSession) -> dict[int, set[int]]:
         """Bring back what is in it, and return the objects of each frame; raise `ReadError` if a file is damaged."""
         restored = {}
-        for path in sorted(self.folder.glob(f"[0-9]*{_SUFFIX}")):
+        for path in sorted(self.folder.glob(_FRAMES)):
             carried: dict[int, Carried] = {}
             try:
                 with safe_open(path, "pt") as file:
@@ -109,3 +115,16 @@ class Journal:
     def remove(self) -> None:
         """Take it away, when what was done is elsewhere."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _begun(folder: Path) -> dict[str, Any]:
+    """Read the terms of a folder."""
+    try:
+        begun = json.loads((folder / TERMS).read_text(encoding="utf-8"))
+        if "limits" not in begun:
+            msg = "it has no limits"
+            raise ValueError(msg)
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"{folder / TERMS} cannot be read ({error}); remove {folder} to begin again."
+        raise ReadError(msg) from error
+    return dict(begun)

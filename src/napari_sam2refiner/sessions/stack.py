@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -90,11 +90,14 @@ class StackFrame:
     index : int
     objects : mapping of int to StackObject
         By id.
+    fresh : set of int
+        Those that were carried here just now.
     """
 
     index: int
     shape: tuple[int, int]
     objects: Mapping[int, StackObject]
+    fresh: frozenset[int] = frozenset()
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint32]:
@@ -159,6 +162,16 @@ class StackSession:
     def objects(self) -> list[int]:
         """Ids of those that have prompts."""
         return sorted(self._tracks)
+
+    @property
+    def anchors(self) -> dict[int, set[int]]:
+        """Frames with prompts of each object, by id."""
+        return {number: set(track.anchors) for number, track in self._tracks.items()}
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Intensities that become black and white on every frame."""
+        return self._limits
 
     def __len__(self) -> int:
         """Return how many frames there are."""
@@ -252,7 +265,7 @@ class StackSession:
         direction : {"both", "forward", "backward"}
             Forward from each object's first anchor, backward from its last one, or forward and then backward.
         frames : range, optional
-            Those to go to; all by default.
+            Those to go to; all by default. Frames on the way to them are done, and given, too.
 
         Yields
         ------
@@ -289,17 +302,22 @@ class StackSession:
                 for number, frame in enumerate(order):
                     due = self._due(frame, step, both)
                     if due:
-                        after = next((t for t in order[number + 1 :] if self._due(t, step, both)), None)
-                        if after is not None and after not in self._coming:
-                            self._coming[after] = reader.submit(self._scaled, after)
+                        self._read_ahead(reader, (t for t in order[number + 1 :] if self._due(t, step, both)))
                         there = [known for track in self._tracks.values() if (known := track.at(frame))]
                         with torch.no_grad():
-                            self._carrier.carry(due, frame, step, there)
-                    if frame in frames and any(track.at(frame) for track in self._tracks.values()):
-                        yield self.at(frame)
+                            self._carrier.carry(list(due.values()), frame, step, there)
+                        self._coming.pop(frame, None)
+                    if any(track.at(frame) for track in self._tracks.values()):
+                        yield replace(self.at(frame), fresh=frozenset(due))
         finally:
             reader.shutdown(cancel_futures=True)
             self._coming.clear()
+
+    def _read_ahead(self, reader: ThreadPoolExecutor, coming: Iterator[int]) -> None:
+        """Begin to read the frame that comes next, if it has to be read."""
+        after = next(coming, None)
+        if after is not None and after not in self._coming and self._carrier.reads(after):
+            self._coming[after] = reader.submit(self._scaled, after)
 
     def _on_the_way(self, frames: list[int], step: int) -> list[int]:
         """Frames in their order, after those that lie between them and the anchors."""
@@ -308,16 +326,16 @@ class StackSession:
         first = max(ahead, key=lambda t: step * (order[0] - t), default=order[0])
         return [*range(first, order[0], step), *order]
 
-    def _due(self, frame: int, step: int, both: bool) -> list[Track]:
+    def _due(self, frame: int, step: int, both: bool) -> dict[int, Track]:
         """Objects that have yet to be carried to a frame in this direction; in both, from the nearer anchor."""
-        due = []
-        for track in self._tracks.values():
+        due = {}
+        for number, track in self._tracks.items():
             behind = [step * (frame - anchor) for anchor in track.anchors if step * (frame - anchor) > 0]
             ahead = [step * (anchor - frame) for anchor in track.anchors if step * (anchor - frame) > 0]
             # By memory, the anchors ahead are seen too.
             nearer = not (both and ahead and self._model.base.carries_masks) or min(behind, default=0) <= min(ahead)
             if track.at(frame) is None and behind and nearer:
-                due.append(track)
+                due[number] = track
         return due
 
     def _check(self, object_id: int, frame: int) -> None:

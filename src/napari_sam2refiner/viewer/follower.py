@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_sam2refiner.planes.plane import PlaneIndex
-    from napari_sam2refiner.viewer.canvas import Written
+    from napari_sam2refiner.viewer.canvas import Written as WrittenObjects
 
 WEAK_SCORE = 0.7  # an object with a lower one is worth a look
 WEAK_JUMP = 1.6  # so is one that is so many times as large as on the frame before, or as small
@@ -43,10 +43,16 @@ class StackPair(Protocol):
     def axes(self) -> tuple[StackAxis, ...]:
         """Those that frames may follow each other on."""
 
-    def request(self, axis: int, frames: range, direction: Direction) -> FollowRequest:
+    @property
+    def key(self) -> Hashable:
+        """Another value for another image or other labels."""
+
+    def request(
+        self, axis: int, frames: range, direction: Direction, written: Mapping[int, frozenset[int]]
+    ) -> FollowRequest:
         """Return what to ask for."""
 
-    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> Written:
+    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> WrittenObjects:
         """Write objects into a plane; other objects keep their pixels."""
 
     def go_to(self, plane: PlaneIndex) -> None:
@@ -179,7 +185,8 @@ class Follower:
         self._history = History()
         self._runs = 0
         self._run: _Run | None = None
-        self._shown: tuple[StackPair, tuple[PlaneIndex, ...]] | None = None  # what the reports are of
+        self._shown: _Shown | None = None  # what the reports are of
+        self._written: dict[int, frozenset[int]] = {}  # of what is shown: objects by frame
         self.is_closed = False
 
     def set_models(self, models: tuple[ModelChoice, ...]) -> None:
@@ -199,20 +206,24 @@ class Follower:
         self.state.borrowing = borrowing
 
     def look_at(self, image: Any, labels: Any) -> None:
-        """List the axes of a stack; all of its frames are chosen where it has others than before."""
-        axes = () if self.is_closed or image is None or labels is None else self._make_pair(image, labels).axes
-        if axes == self.state.axes:
+        """List the axes of a stack; where it has others than before, all of its frames are chosen."""
+        if self.is_closed or self.state.running:
             return
-        chosen = self.state.axis
-        self.state.axes = axes
-        self.choose_axis(chosen if chosen in axes else next(iter(axes), None))
+        pair = None if image is None or labels is None else self._make_pair(image, labels)
+        if self._shown is not None and (pair is None or pair.key != self._shown.key):
+            self._forget()
+        axes = () if pair is None else pair.axes
+        if axes != self.state.axes:
+            chosen = self.state.axis
+            self.state.axes = axes
+            self.choose_axis(chosen if chosen in axes else next(iter(axes), None))
 
     def choose_axis(self, axis: StackAxis | None) -> None:
         """Choose what frames follow each other on, and all of them."""
         if axis != self.state.axis:
             self.state.axis = axis
             self.state.first, self.state.last = 0, axis.size - 1 if axis is not None else 0
-            self._shown, self.state.reports = None, {}
+            self._forget()
 
     def choose_frames(self, first: int, last: int) -> None:
         """Choose the frames to go to, both included."""
@@ -234,12 +245,14 @@ class Follower:
         if pair.obstacle or axis is None or axis not in pair.axes:
             self._fail(pair.obstacle or "The axis that frames follow each other on is on display; choose another.")
             return
-        request = pair.request(axis.axis, range(self.state.first, self.state.last + 1), self.state.direction)
+        frames = range(self.state.first, self.state.last + 1)
+        request = pair.request(axis.axis, frames, self.state.direction, dict(self._written))
+        if self._shown is not None and (request.key, request.planes) != (self._shown.key, self._shown.planes):
+            self._forget()
+            request = pair.request(axis.axis, frames, self.state.direction, {})
         self._runs += 1
         run = self._run = _Run(self._runs, pair, request)
-        before = self.state.reports if self._shown is not None and self._shown[1] == request.planes else {}
-        self.state.reports = before | {request.frame: FrameReport(1.0, "", is_given=True)}
-        self._shown = (pair, request.planes)
+        self._shown = _Shown(pair, request.key, request.planes)
         self.state.running, self.state.share = True, None
         work = partial(self._segmenter.follow, request)
         job = Job("follow", work, partial(self._on_progressed, run), partial(self._is_current, run))
@@ -248,15 +261,18 @@ class Follower:
     def cancel(self) -> None:
         """End the run; what is written stays, and can be undone."""
         if self._run is not None:
-            written = len(self._end())
-            self._say(f"Cancelled; {_frames(written)} written.")
+            self._say(f"Cancelled; {_frames(self._end())} written.")
 
     def check_layers(self) -> None:
-        """End the run where one of its layers has gone."""
-        if self._run is not None and self._run.pair.loss:
-            loss = self._run.pair.loss
+        """End the run where one of its layers has gone, and let go of these."""
+        loss = "" if self._shown is None else self._shown.pair.loss
+        if not loss:
+            return
+        if self._run is not None:
             self._end()
             self._say(f"{loss}, so following ended.")
+        self._forget()
+        self._submit(Job("forget", self._segmenter.forget), lambda _: None)
 
     def undo(self) -> None:
         """Take back what the newest run wrote, on all frames."""
@@ -272,8 +288,8 @@ class Follower:
 
     def show_frame(self, frame: int) -> None:
         """Show a frame that objects were followed to."""
-        if self._shown is not None and frame < len(self._shown[1]):
-            self._shown[0].go_to(self._shown[1][frame])
+        if self._shown is not None and frame < len(self._shown.planes):
+            self._shown.pair.go_to(self._shown.planes[frame])
             report = self.state.reports.get(frame)
             if report is not None and not self.state.running:
                 self._say(f"Frame {frame}: {report.words}.")
@@ -311,10 +327,10 @@ class Follower:
         reports = dict(self.state.reports)
         while self._is_current(run) and run.request.found:
             found = run.request.found.popleft()
-            run.written.append(run.pair.write(run.request.planes[found.index], found.labels, found.ids))
-            known = reports.get(found.index)
-            if known is None or not known.is_given:
-                reports[found.index] = _report(found, run.pixels)
+            if found.fresh:
+                run.write(found)
+                self._written[found.index] = self._written.get(found.index, frozenset()) | found.fresh
+            reports[found.index] = _report(found, run.pixels)
             run.pixels[found.index] = found.pixels
         if self._is_current(run):
             self.state.reports = reports
@@ -325,9 +341,12 @@ class Follower:
         self._write(run)
         if not self._is_current(run):
             return
-        written = len(self._end())
+        written = self._end()
         if outcome.error:
             self._fail(f"{outcome.error} {_frames(written).capitalize()} written." if written else outcome.error)
+            return
+        if not written:
+            self._say("Nothing was left to do: on these frames the objects are labelled already.")
             return
         weak = len(self.state.weak_frames)
         look = f"; {weak} {'is' if weak == 1 else 'are'} worth a look" if weak else ""
@@ -337,16 +356,30 @@ class Follower:
         """Return whether a run is still wanted; the worker asks this too."""
         return run.number == self._runs and not self.is_closed
 
-    def _end(self) -> list[Written]:
-        """End the run; what it wrote becomes one act."""
+    def _end(self) -> int:
+        """End the run, whose writing becomes one act; return how many frames it wrote."""
         assert self._run is not None
         run, self._run = self._run, None
         self._runs += 1
         self.state.running, self.state.share = False, None
-        if any(one.pixels for one in run.written):
-            self._history.add(Act("following", partial(_undo, run.written), partial(_redo, run.written)))
+        if run.written:
+            self._history.add(Act("following", partial(self._take_back, run), partial(self._write_again, run)))
             self._show_history()
-        return run.written
+        return len({frame for frame, _, _ in run.written})
+
+    def _take_back(self, run: _Run) -> None:
+        for frame, ids, written in reversed(run.written):
+            written.undo()
+            self._written[frame] = self._written.get(frame, frozenset()) - ids
+
+    def _write_again(self, run: _Run) -> None:
+        for frame, ids, written in run.written:
+            written.redo()
+            self._written[frame] = self._written.get(frame, frozenset()) | ids
+
+    def _forget(self) -> None:
+        """Show nothing any more of what was followed."""
+        self._shown, self._written, self.state.reports = None, {}, {}
 
     def _show_history(self) -> None:
         self.state.next_undo, self.state.next_redo = self._history.next_undo, self._history.next_redo
@@ -359,6 +392,14 @@ class Follower:
         self._report(error)
 
 
+class _Shown(NamedTuple):
+    """What the reports are of: layers as they were, and the frames."""
+
+    pair: StackPair
+    key: Hashable
+    planes: tuple[PlaneIndex, ...]
+
+
 class _Run:
     """One run: its number, its layers, what was asked, what was written, and sizes of objects by frame."""
 
@@ -366,34 +407,34 @@ class _Run:
         self.number = number
         self.pair = pair
         self.request = request
-        self.written: list[Written] = []
+        self.written: list[tuple[int, frozenset[int], WrittenObjects]] = []
         self.pixels: dict[int, dict[int, int]] = {}
+
+    def write(self, found: FollowedFrame) -> None:
+        """Write what was followed to a frame."""
+        plane = self.request.planes[found.index]
+        self.written.append((found.index, found.fresh, self.pair.write(plane, found.labels, found.fresh)))
 
 
 def _report(found: FollowedFrame, pixels: dict[int, dict[int, int]]) -> FrameReport:
-    """Say how sure a frame is: by its scores, and by objects that grow or shrink at once."""
-    lowest = min(found.scores, key=lambda number: found.scores[number], default=None)
-    if lowest is None:
-        return FrameReport(0.0, "no object is there any more")
-    score = found.scores[lowest]
-    if score < WEAK_SCORE:
-        return FrameReport(score, f"object {lowest} has a score of {score:.2f}")
+    """Say how sure a frame is: by its scores, and by objects that go, grow or shrink at once."""
+    score = min(found.scores.values(), default=0.0)
+    followed = {number: one for number, one in found.scores.items() if number not in found.given}
+    if found.given and not followed:
+        return FrameReport(score, "", is_given=True)
     for near in (found.index - 1, found.index + 1):
         for number, before in pixels.get(near, {}).items():
             now = found.pixels.get(number, 0)
-            if number and number in found.scores and now and not 1 / WEAK_JUMP < now / before < WEAK_JUMP:
+            if not now:
+                return FrameReport(score, f"object {number} is gone")
+            if not 1 / WEAK_JUMP < now / before < WEAK_JUMP:
                 return FrameReport(score, f"object {number} has {now} pixels after {before}")
-    return FrameReport(score, "")
-
-
-def _undo(written: list[Written]) -> None:
-    for one in reversed(written):
-        one.undo()
-
-
-def _redo(written: list[Written]) -> None:
-    for one in written:
-        one.redo()
+    lowest = min(followed, key=followed.__getitem__, default=None)
+    if lowest is None:
+        return FrameReport(score, "no object is there any more")
+    if followed[lowest] < WEAK_SCORE:
+        return FrameReport(score, f"object {lowest} has a score of {followed[lowest]:.2f}")
+    return FrameReport(score, "", is_given=bool(found.given))
 
 
 def _frames(count: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidLabelsError, SAM2RefinerError, UnknownModelError
+from napari_sam2refiner.labels.write import ids_in
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.relabel import Change, refine_labels
 from napari_sam2refiner.viewer.drafts import Answered, Marks
@@ -27,6 +28,13 @@ class FollowingSession(Protocol):
 
     def add(self, object_id: int, frame: int, prompts: Prompts) -> Any:
         """Prompt an object on a frame."""
+
+    @property
+    def anchors(self) -> dict[int, set[int]]:
+        """Frames with prompts of each object, by id."""
+
+    def remove(self, object_id: int, frame: int) -> None:
+        """Forget an object's prompts on a frame."""
 
     def at(self, frame: int) -> Any:
         """Return what is known of a frame."""
@@ -103,31 +111,42 @@ class Relabelled:
     whole: npt.NDArray[Any] | None
 
 
+Written = Mapping[int, frozenset[int]]
+"""By frame: objects that were followed to it and are in the labels, as far as nobody has deleted them since."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FollowRequest:
     """Objects of one frame to be followed to others.
 
     Attributes
     ----------
+    key : hashable
+        Another value for another image, or other labels.
     source, planes : PlaneSource, tuple of PlaneIndex
         The image, and its frames in order.
+    labels, label_planes : PlaneSource, tuple of PlaneIndex
+        The same of the labels.
     frame : int
-        The one that shows the objects.
-    given : (Y, X) integer array
-        The objects on it.
+        The one whose objects are followed.
     frames : range
         Those to go to.
     direction : "both", "forward" or "backward"
+    written : Written
+        Of earlier runs.
     found : deque of FollowedFrame
         Where each frame goes as soon as it is done; read by another thread.
     """
 
+    key: Hashable
     source: PlaneSource
     planes: tuple[PlaneIndex, ...]
+    labels: PlaneSource
+    label_planes: tuple[PlaneIndex, ...]
     frame: int
-    given: npt.NDArray[Any]
     frames: range
     direction: Direction
+    written: Written
     found: deque[FollowedFrame] = field(default_factory=deque)
 
 
@@ -139,15 +158,18 @@ class FollowedFrame:
     ----------
     index : int
     labels : (Y, X) integer array
-    ids : tuple of int
-        Objects that were looked for.
+    fresh : set of int
+        Objects that were followed here just now, or before without being written.
+    given : set of int
+        Objects that were labelled here, and are followed from here.
     scores, pixels : dict of int to float, int
         The model's estimate of each object's IoU, and its size, by id; of those that are there.
     """
 
     index: int
     labels: npt.NDArray[Any]
-    ids: tuple[int, ...]
+    fresh: frozenset[int]
+    given: frozenset[int]
     scores: dict[int, float]
     pixels: dict[int, int]
 
@@ -273,32 +295,27 @@ class Segmenter:
     def follow(self, request: FollowRequest, tell: Tell) -> float:
         """Follow the objects of a frame to others, and return how many seconds it took.
 
-        Objects that are where they were found to be keep their prompts; where they were corrected, the frame becomes
-        one more of those that show them.
+        Wherever these objects are labelled otherwise than they were found to be, somebody has drawn or corrected them:
+        they are followed from there, too.
         """
         start = time.perf_counter()
-        numbers = np.unique(request.given[request.given > 0]).tolist()
-        if not numbers:
+        wanted = ids_in(request.labels.read(request.label_planes[request.frame]))
+        if not wanted:
             msg = "There are no objects on this frame of the labels; segment some, or move the slider."
             raise InvalidLabelsError(msg)
         stack = self._following(request)
-        known = stack.at(request.frame)
-        for number in numbers:
-            mask = request.given == number
-            if number not in known.objects or not _is_as_found(mask, known.labels == number, request.given == 0):
-                stack.add(number, request.frame, Prompts(mask=mask))
-        done: dict[int, int] = {}  # frames, and how many objects each had
-        for frame in stack.propagate(request.direction, request.frames):
-            # In both directions a frame comes twice, the second time perhaps with more objects.
-            is_news = len(frame.objects) > done.get(frame.index, 0)
-            done[frame.index] = len(frame.objects)
-            if is_news and frame.index != request.frame:
-                scores = {n: one.score for n, one in frame.objects.items() if one.object_score > 0.5}
-                pixels = dict(
-                    zip(*(part.tolist() for part in np.unique(frame.labels, return_counts=True)), strict=True)
-                )
-                request.found.append(FollowedFrame(frame.index, frame.labels, tuple(frame.objects), scores, pixels))
-            tell(len(done) / len(request.frames))
+        unwritten = _heed(stack, request, wanted)
+        passes = 2 if request.direction == "both" else 1
+        for done, found in enumerate(stack.propagate(request.direction, request.frames), 1):
+            there = {number: one for number, one in found.objects.items() if one.object_score > 0.5}
+            given = frozenset(number for number, frames in stack.anchors.items() if found.index in frames)
+            fresh = (found.fresh | unwritten.pop(found.index, frozenset())) - given
+            if found.index in request.frames and (fresh or given):
+                pixels = np.bincount(found.labels.ravel())
+                scores = {number: one.score for number, one in there.items()}
+                sizes = {number: int(pixels[number]) for number in there if number < len(pixels) and pixels[number]}
+                request.found.append(FollowedFrame(found.index, found.labels, fresh, given, scores, sizes))
+            tell(min(1.0, done / (passes * len(request.frames))))
         return time.perf_counter() - start
 
     def _following(self, request: FollowRequest) -> FollowingSession:
@@ -306,7 +323,7 @@ class Segmenter:
         if self._model is None or self._make_stack is None:
             msg = "No model is loaded; choose one in the dock."
             raise UnknownModelError(msg)
-        key = (request.source.key, request.planes)
+        key = (request.key, request.planes)
         if self._stack is None or self._stack[0] != key:
             self._stack = (key, self._make_stack(self._model, _Frames(request.source, request.planes)))
         return self._stack[1]
@@ -346,6 +363,37 @@ class _Frames:
 
     def __getitem__(self, frame: int) -> npt.NDArray[Any]:
         return self._source.read(self._planes[frame])
+
+
+def _heed(stack: FollowingSession, request: FollowRequest, wanted: list[int]) -> dict[int, frozenset[int]]:
+    """Take what somebody has drawn, corrected or deleted; return what is known but was never written, by frame."""
+    anchors = stack.anchors
+    ours = {*wanted, *anchors}
+    corrected: list[tuple[int, int, npt.NDArray[np.bool_]]] = []
+    deleted: list[tuple[int, int]] = []
+    unwritten: dict[int, frozenset[int]] = {}
+    for frame, plane in enumerate(request.label_planes):
+        labels, known = request.labels.read(plane), stack.at(frame)
+        drawn, written = set(ids_in(labels)), request.written.get(frame, frozenset())
+        unwritten[frame] = frozenset(known.objects.keys() - drawn - written)
+        deleted += [(number, frame) for number in ours - drawn if frame in anchors.get(number, ())]
+        if not drawn & ours:
+            continue
+        found, free = known.labels, labels == 0
+        for number in sorted(drawn & ours):
+            mask = labels == number
+            if number in known.objects:
+                is_theirs = not _is_as_found(mask, found == number, free)
+            else:
+                is_theirs = frame == request.frame or number not in written
+            if is_theirs:
+                corrected.append((number, frame, mask))
+    # Not before all are compared: what is corrected on one frame is forgotten on its neighbours.
+    for number, frame in deleted:
+        stack.remove(number, frame)
+    for number, frame, mask in corrected:
+        stack.add(number, frame, Prompts(mask=mask))
+    return unwritten
 
 
 def _is_as_found(mask: npt.NDArray[Any], found: npt.NDArray[Any], free: npt.NDArray[Any]) -> bool:

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from napari_sam2refiner.labels.write import replace_objects
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.layers.image import ArraySource
-from napari_sam2refiner.viewer.layers.pair import LabelledPair
+from napari_sam2refiner.viewer.layers.pair import LabelledPair, finest
 from napari_sam2refiner.viewer.layers.result import WrittenMask
-from napari_sam2refiner.viewer.segmenter import FollowRequest
+from napari_sam2refiner.viewer.segmenter import FollowRequest, Written
 from napari_sam2refiner.viewer.state import StackAxis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from napari_sam2refiner.viewer.state import Direction
 
@@ -31,9 +31,23 @@ class FollowedLabels(LabelledPair):
             return super().obstacle
         if not self.axes:
             return f"{self._image.name} has shape {self._shape} and no frames; choose a time-lapse or a z-stack."
+        if self._labels.multiscale:
+            return f"{self.name} is a pyramid; copy its finest level into a layer of its own, and choose that."
         if not isinstance(self._array, np.ndarray) or not self._array.flags.writeable:
             return f"{self.name} cannot be written; copy it in the layer list, and choose the copy."
         return ""
+
+    @property
+    def loss(self) -> str:
+        """What has become of a layer, so that there is nothing to write; empty when nothing."""
+        if not super().loss and finest(self._labels) is not self._array:
+            return f"{self.name} holds another array now"
+        return super().loss
+
+    @property
+    def key(self) -> Hashable:
+        """Another value for another image or other labels."""
+        return str(self._image.unique_id), id(self._view.array), str(self._labels.unique_id), id(self._array)
 
     @property
     def axes(self) -> tuple[StackAxis, ...]:
@@ -51,11 +65,20 @@ class FollowedLabels(LabelledPair):
         plane = self.plane
         return tuple(_at(plane, axis, step) for step in range(self._shape[axis]))
 
-    def request(self, axis: int, frames: range, direction: Direction) -> FollowRequest:
+    def request(self, axis: int, frames: range, direction: Direction, written: Written) -> FollowRequest:
         """Return what to ask for: the objects of the plane that is shown, on these frames."""
-        planes, frame = self.planes(axis), self.plane.steps[axis]
-        given = np.array(self._label_plane(planes[frame]).get(self._array))  # the user may paint meanwhile
-        return FollowRequest(ArraySource(self._view.array), planes, frame, given, frames, direction)
+        planes = self.planes(axis)
+        return FollowRequest(
+            self.key,
+            ArraySource(self._view.array),
+            planes,
+            ArraySource(self._array),
+            tuple(map(self._label_plane, planes)),
+            self.plane.steps[axis],
+            frames,
+            direction,
+            written,
+        )
 
     def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> WrittenMask:
         """Write objects into a plane; other objects keep their pixels."""
