@@ -37,6 +37,8 @@ class InputSpec:
         Of the channels, subtracted and divided, for pixels in [0, 1].
     looks_again : bool
         Whether small and large objects are worth, and encoding is cheap enough for, a second look, closer or farther.
+    late_click : int or None
+        From which click on a click changes only what is connected to it; None where no click is that late.
     """
 
     side: int
@@ -44,6 +46,7 @@ class InputSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     looks_again: bool = False
+    late_click: int | None = None
 
 
 class PromptBatch(NamedTuple):

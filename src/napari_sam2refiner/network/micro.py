@@ -230,7 +230,7 @@ def _obedience(logits: Tensor, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
 class MicroBase(PromptableBase):
     """The base `micro`: `SAM2Base` with a small trunk, an instance embedding and a pyramid."""
 
-    input = InputSpec(SIDE, "letterbox", (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), looks_again=True)
+    input = InputSpec(SIDE, "letterbox", (0.3, 0.3, 0.3), (0.3, 0.3, 0.3), looks_again=True, late_click=4)
     carries_masks = True  # its memory is not trained
 
     def __init__(self, width: int = 128, memory_width: int = 32, **trunk: Any) -> None:

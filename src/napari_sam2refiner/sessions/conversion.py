@@ -72,8 +72,13 @@ def _mask_logits(prompts: Prompts, previous: Prediction | None, frame: Frame) ->
     if memo is not None:
         return memo.logits
     if previous is not None:
-        return frame.logits_from_plane(torch.tensor(previous.logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        return to_memo(previous.logits, frame)
     return None
+
+
+def to_memo(logits: npt.NDArray[np.float32], frame: Frame) -> Tensor:
+    """Return logits (Y, X) of a plane as the next prompts take them, (h, h)."""
+    return frame.logits_from_plane(torch.tensor(logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
 
 
 def within(answer: Prediction | None, window: Window, frame: Frame) -> Prediction | None:
@@ -83,7 +88,7 @@ def within(answer: Prediction | None, window: Window, frame: Frame) -> Predictio
     logits = answer.logits[window.slices]
     drawn = answer.memo.mask if isinstance(answer.memo, Memo) else None
     memo = Memo(
-        frame.logits_from_plane(torch.tensor(logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT),
+        to_memo(logits, frame),
         None if drawn is None else drawn[window.slices],
     )
     return Prediction(answer.mask[window.slices], logits, answer.score, memo=memo)
@@ -94,7 +99,7 @@ def from_afar(look: Prediction, answer: Prediction, frame: Frame) -> Prediction:
 
     What the next prompts build on is converted to the plane's frame.
     """
-    logits = frame.logits_from_plane(torch.tensor(look.logits)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+    logits = to_memo(look.logits, frame)
     memo = Memo(logits, look.memo.mask)
     best = Candidate(look.mask, look.logits, look.score, memo)
     return Prediction(best.mask, best.logits, best.score, (best, *answer.candidates), memo)

@@ -31,9 +31,11 @@ from napari_sam2refiner.sessions.conversion import (
     group,
     make_prediction,
     make_request,
+    to_memo,
     touched_quadrants,
     within,
 )
+from napari_sam2refiner.sessions.corrections import connected_to_clicks
 from napari_sam2refiner.sessions.windows import SURE, Window, is_better_from_afar, window_for, with_closer_look
 
 if TYPE_CHECKING:
@@ -225,11 +227,27 @@ class ImageSession:
             self._look_farther(plane, prompts, before, answers, local_detail if refined else None)
             # A window is a closer look already; its own quadrants would be one more.
             self._look_closer(plane, prompts, before, answers, "off" if refined else None)
+        answers = [
+            self._kept_elsewhere(answer, one, asked)
+            for answer, one, asked in zip(answers, before, prompts, strict=True)
+        ]
         if self._second is not None and refine:
             if self._second.shape is None:
                 self._second.set_image(plane.image.numpy(), "dtype")
             return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
+
+    def _kept_elsewhere(self, answer: Prediction, before: Prediction | None, prompts: Prompts) -> Prediction:
+        """Return an answer to late clicks that changes nothing but what is connected to them."""
+        late = self._model.base.input.late_click
+        if late is None or before is None or len(prompts.points) < late:
+            return answer
+        logits = connected_to_clicks(answer.logits, before.logits, prompts)
+        if logits is None:
+            return answer
+        memo = answer.memo._replace(logits=to_memo(logits, self._known_plane().frame))
+        best = Candidate(logits > 0, logits, answer.score, memo)
+        return Prediction(best.mask, best.logits, best.score, (best,), memo)
 
     @property
     def _refines(self) -> bool:
