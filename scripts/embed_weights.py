@@ -1,6 +1,9 @@
-"""Put a trained base into the package as `micro`: copy its file, write its size and checksum into the registry.
+"""Put trained weights into the package: a base as `micro`, a window memory as `window_memory`.
+
+Copies the file, and writes its size and checksum into the registry.
 
 python scripts/embed_weights.py runs/micro/base.safetensors
+python scripts/embed_weights.py runs/memory/memory.safetensors
 """
 
 from __future__ import annotations
@@ -15,33 +18,37 @@ FOLDER = Path(__file__).parents[1] / "src" / "napari_sam2refiner" / "weights"
 
 
 def embed(source: Path, folder: Path = FOLDER) -> None:
-    """Copy a weight file to `micro.safetensors` and fill the first entry of `registry.toml`, which is micro's.
+    """Copy a weight file into a folder and fill its entry of `registry.toml` there.
 
     Parameters
     ----------
     source : Path
-        A file of ours that loads as a micro base.
+        A file of ours that loads as a micro base, or as a window memory.
     folder : Path
         With `registry.toml`.
     """
-    from napari_sam2refiner.weights.load import load_model
+    from napari_sam2refiner.weights.format import read_weights
+    from napari_sam2refiner.weights.load import load_memory, load_model
 
-    model = load_model(source, device="cpu")
-    if model.backbone != "micro":
-        sys.exit(f"{source} is a {model.backbone}; only micro comes with the package.")
     content = source.read_bytes()
+    values = {"size": str(len(content)), "sha256": f'"{hashlib.sha256(content).hexdigest()}"'}
+    if read_weights(source).memory:
+        load_memory(source, device="cpu")
+        name = "window_memory"
+    else:
+        model = load_model(source, device="cpu")
+        if model.backbone != "micro":
+            sys.exit(f"{source} is a {model.backbone}; only micro comes with the package.")
+        name, values["refiner"] = "micro", str(model.refiner_name is not None).lower()
     registry = folder / "registry.toml"
-    text = registry.read_text(encoding="utf-8")
-    text = re.sub(r"^size = \d+$", f"size = {len(content)}", text, count=1, flags=re.MULTILINE)
-    digest = hashlib.sha256(content).hexdigest()
-    text = re.sub(r'^sha256 = "\w+"$', f'sha256 = "{digest}"', text, count=1, flags=re.MULTILINE)
-    trained = str(model.refiner_name is not None).lower()
-    text = re.sub(r"^refiner = \w+$", f"refiner = {trained}", text, count=1, flags=re.MULTILINE)
-    partial = folder / "micro.part"
+    before, mark, entry = registry.read_text(encoding="utf-8").partition(f'name = "{name}"\n')
+    for key, value in values.items():
+        entry = re.sub(rf"^{key} = .*$", f"{key} = {value}", entry, count=1, flags=re.MULTILINE)
+    partial = folder / f"{name}.part"
     partial.write_bytes(content)
-    os.replace(partial, folder / "micro.safetensors")
-    registry.write_text(text, encoding="utf-8")
-    print(f"{folder / 'micro.safetensors'}: {len(content)} bytes, sha256 {digest}")
+    os.replace(partial, folder / f"{name}.safetensors")
+    registry.write_text(before + mark + entry, encoding="utf-8")
+    print(f"{folder / name}.safetensors: {values}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-READ = ("napari.yaml", "py.typed", "weights/registry.toml", "weights/micro.safetensors")
+READ = (
+    "napari.yaml",
+    "py.typed",
+    "weights/registry.toml",
+    "weights/micro.safetensors",
+    "weights/window_memory.safetensors",
+)
 
 
 def test_the_wheel_holds_manifest_registry_and_weights(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from annotated import write_set
+from annotated import write_sequence, write_set
 from typer.testing import CliRunner, Result
 
 from napari_sam2refiner.cli import app
@@ -95,6 +95,30 @@ def test_trains_a_refiner_and_draws_its_curves(tmp_path: Path) -> None:
     assert f"napari-sam2refiner evaluate --model micro --refiner {path} --data {data}" in result.output
     assert (folder / "curve.png").stat().st_size > 1000
     assert "no model named 'nix'" in sentence(run(*arguments, "--backbone", "nix"))
+
+
+def test_trains_a_memory_that_follows(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    movie, folder = write_sequence(tmp_path / "movie"), tmp_path / "run"
+    (tmp_path / "c.json").write_text(json.dumps({"crops": 1, "scenes": 0}))
+    result = run(
+        "memory", "--data", movie, "--out", folder, "--config", tmp_path / "c.json", "--steps", 20, "--device", "cpu"
+    )
+    assert result.exit_code == 0, result.output
+    for text in (
+        f"training a window memory on cpu, at most 20 steps, into {folder}",
+        "sequences: movie 1",
+        f"wrote {folder / 'curve.png'}",
+        f"use it: napari-sam2refiner propagate STACK --memory {folder / 'memory.safetensors'}",
+    ):
+        assert text in result.stdout
+    weights = read_weights(folder / "memory.safetensors")
+    assert weights.memory
+    assert (weights.metadata["backbone"], weights.metadata["command"]) == ("any", "train memory")
+    chosen = ("evaluate", "--data", str(movie), "--protocol", "video", "--memory", str(folder / "memory.safetensors"))
+    measured = CliRunner().invoke(app, [*chosen, "--frames", "2", "--device", "cpu"], env={"COLUMNS": "200"})
+    assert measured.exit_code == 0, measured.output
+    assert "micro" in measured.stdout
 
 
 def test_what_cannot_be_trained_is_one_sentence(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
-"""`scripts/embed_weights.py` fills the registry's first entry and leaves the others."""
+"""`scripts/embed_weights.py` fills an entry of the registry and leaves the others."""
 
 from __future__ import annotations
 
 import runpy
 import shutil
+import tomllib
 from pathlib import Path
 
+import pytest
 import torch
 
 from napari_sam2refiner.network.backbones import build_base
+from napari_sam2refiner.network.window_memory import WindowMemory
 from napari_sam2refiner.weights import store
 from napari_sam2refiner.weights.format import write_weights
 from napari_sam2refiner.weights.registry import Registry, registry
@@ -16,15 +19,18 @@ from napari_sam2refiner.weights.registry import Registry, registry
 SCRIPT = Path(__file__).parents[2] / "scripts" / "embed_weights.py"
 
 
-def test_embeds_a_trained_base(tmp_path: Path) -> None:
-    import tomllib
-
+@pytest.mark.parametrize("name", ["micro", "window_memory"])
+def test_embeds_what_was_trained(tmp_path: Path, name: str) -> None:
     torch.manual_seed(3)
-    write_weights(tmp_path / "base.safetensors", backbone="micro", base=build_base("micro").state_dict())
+    state = build_base("micro").state_dict() if name == "micro" else WindowMemory().state_dict()
+    parts = {"base": state} if name == "micro" else {"memory": state}
+    write_weights(tmp_path / "new.safetensors", backbone="micro" if name == "micro" else "any", **parts)
     folder = tmp_path / "weights"
     folder.mkdir()
     shutil.copy(store.PACKAGE_FOLDER / "registry.toml", folder)
-    runpy.run_path(str(SCRIPT))["embed"](tmp_path / "base.safetensors", folder)
-    micro, *others = Registry.model_validate(tomllib.loads((folder / "registry.toml").read_text())).model
-    store.verify(folder / "micro.safetensors", micro)
-    assert tuple(others) == registry().model[1:]
+    runpy.run_path(str(SCRIPT))["embed"](tmp_path / "new.safetensors", folder)
+    entries = Registry.model_validate(tomllib.loads((folder / "registry.toml").read_text())).model
+    (embedded,) = (entry for entry in entries if entry.name == name)
+    store.verify(folder / f"{name}.safetensors", embedded)
+    others = [entry for entry in registry().model if entry.name != name]
+    assert [entry for entry in entries if entry.name != name] == others

@@ -27,6 +27,10 @@ RefinerOption = Annotated[
     str | None,
     typer.Option("--refiner", metavar="NAME", help="A trained refiner for that model: a name, a file, or none."),
 ]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="NAME", help="A window memory that carries objects: a file, or window_memory."),
+]
 LocalDetailOption = Annotated[
     Literal["off", "prompted", "on"], typer.Option(help="Where the refiner looks at the image in more detail.")
 ]

@@ -15,6 +15,7 @@ from napari_sam2refiner.cli.console import (
     DeviceOption,
     DownloadBar,
     LocalDetailOption,
+    MemoryOption,
     ModelOption,
     RefinerOption,
     err,
@@ -107,6 +108,7 @@ def evaluate(
     ] = None,
     model: ModelOption = "micro",
     refiner: RefinerOption = None,
+    memory: MemoryOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Measure the IoU of a model's masks after clicks and boxes, on every set of the data.
@@ -128,7 +130,7 @@ def evaluate(
         if len(protocols) > 1 or markdown_file is not None:
             msg = "--protocol video goes alone, and into --json; leave the others out."
             raise InvalidConfigError(msg)
-        _follow(model, sets, split, frames, objects, json_file, device)
+        _follow(model, memory, sets, split, frames, objects, json_file, device)
         return
     session, is_trained = _open(model, refiner, device)
     numbers = tuple(sorted(set(clicks)))
@@ -169,18 +171,28 @@ def evaluate(
 
 
 def _follow(
-    model: str, sets: list[DataSet], split: Split, frames: int, objects: int | None, json_file: Path | None, device: str
+    model: str,
+    memory: str | None,
+    sets: list[DataSet],
+    split: Split,
+    frames: int,
+    objects: int | None,
+    json_file: Path | None,
+    device: str,
 ) -> None:
     """Follow objects through sequences, and show how well."""
     from napari_sam2refiner.cli.evaluate_video import follow_sets, save_video, video_table
-    from napari_sam2refiner.weights import load_model
+    from napari_sam2refiner.weights.load import load_memory, load_model
 
     with DownloadBar(model) as bar:
         network = load_model(model, "none", device=device, progress=bar)
-    scores = follow_sets(network, Path(model).name, sets, split, frames, objects)
+    given = None if memory is None else load_memory(memory, device=device)
+    scores = follow_sets(network, Path(model).name, sets, split, frames, objects, given)
     out.print(video_table(scores))
     if json_file is not None:
-        save_video(json_file, scores, {"model": model, "split": split, "frames": frames, "objects": objects})
+        save_video(
+            json_file, scores, {"model": model, "memory": memory, "split": split, "frames": frames, "objects": objects}
+        )
         out.print(f"wrote {json_file}", highlight=False, soft_wrap=True, markup=False)
 
 

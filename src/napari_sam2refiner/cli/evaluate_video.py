@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.datasets import DataSet, Split
     from napari_sam2refiner.evaluation.following import Followed
     from napari_sam2refiner.network.refiner import SAM2Refiner
+    from napari_sam2refiner.network.window_memory import WindowMemory
 
 DISTANCES = (1, 2, 5, 10, 20)  # frames after the first, in the table
 NAMES = {"copied": "copied", "overlap": "Otsu, by overlap", "centroid": "Otsu, by centroid"}
@@ -24,7 +25,13 @@ Scores = dict[str, dict[str, "Followed"]]
 
 
 def follow_sets(
-    model: SAM2Refiner, name: str, sets: list[DataSet], split: Split, frames: int, objects: int | None
+    model: SAM2Refiner,
+    name: str,
+    sets: list[DataSet],
+    split: Split,
+    frames: int,
+    objects: int | None,
+    memory: WindowMemory | None = None,
 ) -> Scores:
     """Follow the objects of every sequence of the sets, by the model and by its rivals; figures by set and by whom.
 
@@ -45,7 +52,7 @@ def follow_sets(
     if not sequences:
         msg = f"{', '.join(one.name for one in sets)} holds no sequences; give videos or stacks."
         raise ReadError(msg)
-    followers = {name: carried_by(model), **{NAMES[key]: rival for key, rival in RIVALS.items()}}
+    followers = {name: carried_by(model, memory), **{NAMES[key]: rival for key, rival in RIVALS.items()}}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     scores: Scores = {}
     with Progress(*columns, console=err) as progress:

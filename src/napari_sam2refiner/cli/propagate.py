@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, ModelOption, err, out
+from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, MemoryOption, ModelOption, err, out
 from napari_sam2refiner.cli.segment import check_place, print_files
 from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError, InvalidPromptError, SaveError
 
@@ -63,6 +63,7 @@ def propagate(
         list[int], typer.Option("--channel", metavar="INDEX", help="Channel to look at, up to three; all if left out.")
     ] = [],  # noqa: B006
     model: ModelOption = "micro",
+    memory: MemoryOption = None,
     device: DeviceOption = "auto",
     cache: Annotated[
         Path | None,
@@ -87,7 +88,7 @@ def propagate(
     from napari_sam2refiner.sessions.cache import EmbeddingCache, fingerprint
     from napari_sam2refiner.sessions.journal import Journal
     from napari_sam2refiner.sessions.stack import StackSession
-    from napari_sam2refiner.weights import load_model
+    from napari_sam2refiner.weights.load import load_memory, load_model
 
     objects = _objects(prompts, labels, frame)
     with StackFile(stack, axis, plane, channel) as pixels:
@@ -102,12 +103,14 @@ def propagate(
             "prompts": _digest(objects),
             "frames": f"{wanted[0]} to {wanted[-1]}",
             "direction": direction,
+            "memory": memory or "",
         }
         session = StackSession(
             network,
             pixels,
             limits=Journal.limits_in(place),
             cache=None if cache is None else EmbeddingCache(folder=cache),
+            memory=None if memory is None else load_memory(memory, device=device),
         )
         journal = Journal(place, terms, session.limits)
         for one in objects:

@@ -105,6 +105,34 @@ def train_refiner(
     say(f"measure it: napari-sam2refiner evaluate --model {backbone} --refiner {path}{ending}")
 
 
+@train_app.command("memory")
+def train_memory(
+    data: DataOption,
+    folder: FolderOption,
+    config: ConfigOption = None,
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="NAME", help="Weights to start from, window_memory or a file.")
+    ] = None,
+    resume: ResumeOption = True,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    nodes: NodesOption = 1,
+) -> None:
+    """Train the window memory, which carries objects through stacks; no base is needed for it, and none changes."""
+    from napari_sam2refiner.training.config import MemoryTrainingConfig, load_config
+    from napari_sam2refiner.training.memory import MemoryCourse
+    from napari_sam2refiner.weights.load import load_memory
+
+    settings = load_config(config, MemoryTrainingConfig, minutes=minutes, steps=steps)
+    machines = _machines(device, devices, nodes)
+    weights = None if start is None else load_memory(start, device="cpu").state_dict()
+    say(f"training a window memory on {_words(machines)}, {_limit(settings)}, into {folder}")
+    path = _run(partial(MemoryCourse, settings, data, weights), folder, machines, resume)
+    say(f"use it: napari-sam2refiner propagate STACK --memory {path}")
+
+
 def _machines(device: str, devices: int, nodes: int) -> Machines:
     """Return what to compute on; raise if it is not there."""
     from napari_sam2refiner.training.launch import Machines

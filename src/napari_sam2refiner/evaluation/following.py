@@ -22,6 +22,7 @@ from napari_sam2refiner.sessions.stack import StackSession
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets.sequences import AnnotatedSequence
     from napari_sam2refiner.network.refiner import SAM2Refiner
+    from napari_sam2refiner.network.window_memory import WindowMemory
 
 Labels = npt.NDArray[Any]
 Follower = Callable[["AnnotatedSequence", Labels, range], Iterator[Labels]]
@@ -108,11 +109,11 @@ def _compare(followed: Followed, labels: Labels, truth: Labels, ids: list[int], 
             followed.drawn += int(mask.any())
 
 
-def carried_by(model: SAM2Refiner) -> Follower:
-    """Follow by a stack session."""
+def carried_by(model: SAM2Refiner, memory: WindowMemory | None = None) -> Follower:
+    """Follow by a stack session, with a window memory of one's own or with what the model has."""
 
     def follower(sequence: AnnotatedSequence, given: Labels, frames: range) -> Iterator[Labels]:
-        stack = StackSession(model, sequence)
+        stack = StackSession(model, sequence, memory=memory)
         for number in np.unique(given[given > 0]).tolist():
             stack.add(number, frames[0], Prompts(mask=given == number))
         for frame in stack.propagate("forward", frames):

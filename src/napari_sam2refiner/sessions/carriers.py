@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from napari_sam2refiner.network import memory
 from napari_sam2refiner.network.base import Decoded, Features
 from napari_sam2refiner.network.frames import Frame
+from napari_sam2refiner.network.window_memory import Memory, Scales, Window, WindowMemory, frame_scales, to_frame
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Prediction
 from napari_sam2refiner.sessions.batches import Batches, precision
@@ -236,12 +237,35 @@ class MemoryCarrier(Carrier):
         ]
 
 
-class MaskCarrier(Carrier):
-    """By the mask of the frame before, as a prompt."""
+class WindowCarrier(Carrier):
+    """By window memory, which finds each object in a window around where it was, and the base, which outlines it.
 
-    def __init__(self, model: SAM2Refiner, shape: tuple[int, int], length: int, image: Callable[[int], Image]) -> None:
+    What is found is the base's mask prompt, so that outlines do not drift; a pixel goes to the object that is surest
+    of it.
+
+    Parameters
+    ----------
+    memory : WindowMemory
+        The others are as for every carrier.
+    """
+
+    def __init__(
+        self,
+        model: SAM2Refiner,
+        shape: tuple[int, int],
+        length: int,
+        image: Callable[[int], Image],
+        memory: WindowMemory,
+    ) -> None:
         super().__init__(model, shape, length, image)
+        self._memory = memory
         self._sessions: dict[int, ImageSession] = {}
+        self._scales: dict[int, Scales] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._memory.sharpness.device
 
     def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
         """Answer as on a still image; a mask stands as it is."""
@@ -253,33 +277,79 @@ class MaskCarrier(Carrier):
             logits = known.mask.logits().numpy()
             previous = Prediction(logits > 0, logits, known.score)
         answer = self._session(frame).predict(prompts, previous=previous)
-        return self._impression(torch.from_numpy(answer.logits), answer.score)
+        mask = Mask.of(torch.from_numpy(answer.logits))
+        return Impression(mask, answer.score, DRAWN) if answer.mask.any() else self._gone()
 
     def carry(self, tracks: Sequence[Track], frame: int, step: int, there: Sequence[Impression]) -> None:
-        """Ask for every object where it was last; a pixel goes to the one that is surest of it."""
-        before = [track.nearest(frame, step) for track in tracks]
-        asked = [i for i, known in enumerate(before) if known.object_logit > 0]
+        """Find every object near where it was last."""
+        asked = [looked for track in tracks if (looked := self._look_for(track, frame, step)) is not None]
+        found = self.in_batches(asked, lambda part: self._found(part, frame))
+        there_now = [(looked.track, *one) for looked, one in zip(asked, found, strict=True) if _is_there(*one)]
+        answers = self._session(frame).predict_many([Prompts(mask=logits.numpy() > 0) for _, logits, _ in there_now])
         surest = torch.full(self.shape, -torch.inf)
         for known in there:
             surest[known.mask.logits() > 0] = torch.inf
-
-        def answer(part: Sequence[int]) -> list[tuple[Mask, float]]:
-            prompts = [Prompts(mask=before[i].mask.logits().numpy() > 0) for i in part]
-            found = self._session(frame).predict_many(prompts)
-            masks = [Mask.of(torch.from_numpy(one.logits)) for one in found]
-            for mask in masks:
-                torch.maximum(surest, mask.logits(), out=surest)
-            return [(mask, one.score) for mask, one in zip(masks, found, strict=True)]
-
-        answers = dict(zip(asked, self.in_batches(asked, answer), strict=True))
-        for i, track in enumerate(tracks):
-            if i not in answers:
-                track.arrive(frame, step, self._gone())
-                continue
-            mask, score = answers[i]
-            logits = mask.logits()
+        for answer in answers:
+            torch.maximum(surest, torch.from_numpy(answer.logits), out=surest)
+        for (track, _, object_logit), answer in zip(there_now, answers, strict=True):
+            logits = torch.from_numpy(answer.logits)
             own = torch.where(logits >= surest, logits, logits.clamp(max=LOST))
-            track.arrive(frame, step, self._impression(own, score))
+            if (own > 0).any():
+                track.arrive(frame, step, Impression(Mask.of(own), answer.score, object_logit))
+        for track in tracks:
+            if track.at(frame) is None:
+                track.arrive(frame, step, self._gone())
+
+    def _look_for(self, track: Track, frame: int, step: int) -> _Looked | None:
+        """Return where to look for an object and what is remembered of it; None if it is gone."""
+        last = track.nearest_frame(frame, step)
+        known = track.known(last)
+        if known.object_logit <= 0:
+            return None
+        mask = known.mask.logits() > 0
+        anchors = [t for t, given in track.anchors.items() if given.object_logit > 0]
+        anchor = min(anchors, key=lambda t: abs(t - frame))
+        return _Looked(track, last, Window.around(mask), mask, self._remembered(track, anchor))
+
+    def _found(self, looked: Sequence[_Looked], frame: int) -> list[tuple[Tensor, float]]:
+        """Return logits (Y, X) of objects on a frame, and how surely they are there."""
+        windows = [one.window for one in looked]
+        before = torch.cat([self._frame(one.last).cut([one.window]) for one in looked])
+        hints = torch.cat([Scales(one.mask[None].float()).cut([one.window]) for one in looked])[:, 0]
+        remembered = Memory(
+            *(torch.stack(maps).to(self.device) for maps in zip(*(o.memory for o in looked), strict=True))
+        )
+        with precision(self.model):
+            seen, seen_before = (
+                self._memory.encode(pixels.to(self.device)) for pixels in (self._frame(frame).cut(windows), before)
+            )
+            found = self._memory.find(seen, seen_before, hints.to(self.device), remembered)
+        on_frame = (
+            to_frame(logits, window, self.shape, -DRAWN)
+            for logits, window in zip(found.logits.float().cpu(), windows, strict=True)
+        )
+        return list(zip(on_frame, found.object_logits.tolist(), strict=True))
+
+    def _remembered(self, track: Track, anchor: int) -> Memory:
+        """Return what is remembered of an object on an anchor; made when it is first read."""
+        known = track.anchors[anchor]
+        if known.maps is None:
+            mask = known.mask.logits() > 0
+            window = Window.around(mask)
+            masks = Scales(mask[None].float()).cut([window])[:, 0]
+            with precision(self.model):
+                seen = self._memory.encode(self._frame(anchor).cut([window]).to(self.device))
+                known.maps = torch.cat(self._memory.remember(seen, masks.to(self.device)), 1)[0].float().cpu()
+        keys, values = known.maps.chunk(2)
+        return Memory(keys, values)
+
+    def _frame(self, frame: int) -> Scales:
+        """Return a frame to cut windows from; the latest ones are kept."""
+        if frame not in self._scales:
+            while len(self._scales) >= SESSIONS:
+                self._scales.pop(next(iter(self._scales)))
+            self._scales[frame] = frame_scales(torch.from_numpy(self.image(frame)))
+        return self._scales[frame]
 
     def _session(self, frame: int) -> ImageSession:
         """Return a session on a frame; the latest ones are kept."""
@@ -290,10 +360,21 @@ class MaskCarrier(Carrier):
             self._sessions[frame] = session
         return self._sessions[frame]
 
-    def _impression(self, logits: Tensor, score: float) -> Impression:
-        """What is kept of an answer."""
-        return Impression(Mask.of(logits), score, DRAWN) if (logits > 0).any() else self._gone()
-
     def _gone(self) -> Impression:
         """What is kept of an object that is not there."""
         return Impression(Mask.of(torch.full(self.shape, -DRAWN)), 0.0, -DRAWN)
+
+
+class _Looked(NamedTuple):
+    """An object, the frame it was on last, where to look for it, its mask there (Y, X), and what is remembered."""
+
+    track: Track
+    last: int
+    window: Window
+    mask: Tensor
+    memory: Memory
+
+
+def _is_there(logits: Tensor, object_logit: float) -> bool:
+    """Whether anything of an object was found."""
+    return object_logit > 0 and bool((logits > 0).any())

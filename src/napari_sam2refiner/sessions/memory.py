@@ -132,10 +132,10 @@ class Track:
         """Keep what was found of it on a frame that it was carried to."""
         self.others[frame], self.steps[frame] = impression, step
 
-    def nearest(self, frame: int, step: int) -> Impression:
-        """Return what is known of it where it comes from, as near to a frame as there is."""
+    def nearest_frame(self, frame: int, step: int) -> int:
+        """Return the frame nearest to one, of those where it comes from."""
         known = [t for t in (*self.anchors, *self.others) if step * (frame - t) > 0]
-        return self.known(min(known, key=lambda t: abs(frame - t)))
+        return min(known, key=lambda t: abs(frame - t))
 
     def drop(self, frame: int) -> None:
         """Take an anchor back, with what was carried from it."""

@@ -25,11 +25,13 @@ import torch
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError, ReadError
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import MOST_SAMPLES, check_plane, limits, rescale
-from napari_sam2refiner.sessions.carriers import Carrier, Image, MaskCarrier, MemoryCarrier
+from napari_sam2refiner.sessions.carriers import Carrier, Image, MemoryCarrier, WindowCarrier
 from napari_sam2refiner.sessions.memory import Carried, Mask, Track
+from napari_sam2refiner.weights.load import load_memory
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import SAM2Refiner
+    from napari_sam2refiner.network.window_memory import WindowMemory
     from napari_sam2refiner.prompts import Prompts
     from napari_sam2refiner.sessions.cache import EmbeddingCache
 
@@ -121,6 +123,9 @@ class StackSession:
         Of one shape. Read one at a time, the next while one is computed.
     limits : (float, float), optional
         Intensities that become black and white on every frame; percentiles of a sample of the frames by default.
+    memory : WindowMemory, optional
+        What carries objects, each in a window around it. By default `micro` has the one that comes with the package,
+        and a SAM 2.1 its own memory of whole frames.
     cache : EmbeddingCache, optional
         Of frames that a SAM 2.1 has encoded, which propagating again need not encode again; by default some in memory.
 
@@ -138,6 +143,7 @@ class StackSession:
         frames: Frames,
         *,
         limits: tuple[float, float] | None = None,
+        memory: WindowMemory | None = None,
         cache: EmbeddingCache | None = None,
     ) -> None:
         if not len(frames):
@@ -151,7 +157,11 @@ class StackSession:
         self._tracks: dict[int, Track] = {}
         self._coming: dict[int, Future[Image]] = {}
         common = (model, self._shape, len(frames), self._image)
-        self._carrier: Carrier = MaskCarrier(*common) if model.base.carries_masks else MemoryCarrier(*common, cache)
+        self._carrier: Carrier
+        if memory is None and not model.base.carries_masks:
+            self._carrier = MemoryCarrier(*common, cache)
+        else:
+            self._carrier = WindowCarrier(*common, load_memory(device=model.device) if memory is None else memory)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -333,7 +343,9 @@ class StackSession:
             behind = [step * (frame - anchor) for anchor in track.anchors if step * (frame - anchor) > 0]
             ahead = [step * (anchor - frame) for anchor in track.anchors if step * (anchor - frame) > 0]
             # By memory, the anchors ahead are seen too.
-            nearer = not (both and ahead and self._model.base.carries_masks) or min(behind, default=0) <= min(ahead)
+            nearer = not (both and ahead and isinstance(self._carrier, WindowCarrier)) or min(behind, default=0) <= min(
+                ahead
+            )
             if track.at(frame) is None and behind and nearer:
                 due[number] = track
         return due

@@ -169,6 +169,25 @@ class RefinerTrainingConfig(TrainingConfig):
     """Share of the run at its start in which only that is learned: an eighth of a step's cost, and without prompts."""
 
 
+class MemoryTrainingConfig(TrainingConfig):
+    """Settings of `train memory`."""
+
+    crops: int = Field(16, ge=1)
+    """Objects in a step of each process, each seen on three frames."""
+    stills: float = Field(0.45, ge=0, le=1)
+    """Share of objects of still images, whose frames are made by moving and bending them; others are of sequences."""
+    plain: float = Field(0.4, ge=0, le=1)
+    """Share of objects whose frames keep their brightness."""
+    absent: float = Field(0.06, ge=0, le=1)
+    """Share of objects that are made to be gone."""
+    damaged: float = Field(0.6, ge=0, le=1)
+    """Share of objects whose mask on the frame before is not the true one."""
+    farthest: int = Field(3, ge=1)
+    """Frames from one to the next, at most."""
+    there_weight: float = Field(0.3, ge=0)
+    """Weight of whether an object is there at all."""
+
+
 def load_config(path: Path | None, kind: type[C], **overrides: object) -> C:
     """Read settings of a kind from a JSON file, if there is one, and replace those given by name (None keeps).
 

@@ -131,7 +131,7 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
         corner = np.clip(corner, np.minimum(0, field.labels.shape - size), np.maximum(0, field.labels.shape - size))
     plain = rng.random() < config.plain
     pixels, labels = picture(field, corner, size, rng, plain=plain)
-    crop, drawn = _resampled(pixels, labels, config.crop)
+    crop, drawn = resampled(pixels, labels, config.crop)
     if not plain:
         crop = degraded(crop, rng)
     return Crop(crop, drawn, chosen_objects(drawn, target, config.objects, rng))
@@ -221,7 +221,7 @@ def _turned(
     return np.ascontiguousarray(pixels), np.ascontiguousarray(labels)
 
 
-def _resampled(pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], side: int) -> tuple[Tensor, Tensor]:
+def resampled(pixels: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], side: int) -> tuple[Tensor, Tensor]:
     """Resample to (3, side, side) pixels, NaN outside the field, and (side, side) labels."""
     missing = np.isnan(pixels[..., :1])
     stack = torch.from_numpy(np.concatenate([np.nan_to_num(pixels, nan=0.3), missing], 2)).permute(2, 0, 1)[None]

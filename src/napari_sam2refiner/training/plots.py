@@ -23,6 +23,8 @@ TRAINING = {
     "iou_base": "base",
     "iou_refined": "refined",
     "harmed": "share harmed",
+    "iou_found": "found",
+    "iou_copied": "the mask before, copied",
 }
 MEANS = {
     "mean_1": ("k.-", "mean, 1 click"),
@@ -31,7 +33,10 @@ MEANS = {
     "mean_base_3": (".--", "mean of the base, 3 clicks"),
     "mean_refined_1": ("k.-", "mean refined, 1 click"),
     "mean_refined_3": ("k.--", "mean refined, 3 clicks"),
+    "mean_found": ("k.-", "mean, found"),
+    "mean_copied": (".--", "mean, copied"),
 }
+SETS = {"_1": "1 click", "_found": "found"}  # endings of the columns of each set
 
 
 def draw_curves(folder: Path) -> Path:
@@ -84,11 +89,12 @@ def draw_curves(folder: Path) -> Path:
 
 
 def _draw_validation(axes: Axes, table: Table) -> None:
-    """Draw the means after 1 and 3 clicks, and each set after 1 click."""
-    for name, values in table.items():
-        if name.endswith("_1") and name not in MEANS and "_base_" not in name:
-            set_name = name.removesuffix("_1").removesuffix("_refined")
-            axes.plot(table["step"], values, ".-", linewidth=0.7, alpha=0.7, label=f"{set_name}, 1 click")
+    """Draw the means, and the first column of each set."""
+    for ending, what in SETS.items():
+        for name, values in table.items():
+            if name.endswith(ending) and name not in MEANS and "_base_" not in name:
+                set_name = name.removesuffix(ending).removesuffix("_refined")
+                axes.plot(table["step"], values, ".-", linewidth=0.7, alpha=0.7, label=f"{set_name}, {what}")
     for name, (style, label) in MEANS.items():
         if name in table:
             axes.plot(table["step"], table[name], style, label=label)

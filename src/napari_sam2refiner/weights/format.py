@@ -1,7 +1,8 @@
 """Weight files read and written: ours in safetensors, official ones as `torch.save` left them.
 
-Ours holds the base's state dict under `base.`, the refiner's under `refiner.` (either may be missing), floats at half
-precision if wanted, and in its header: format version, backbone, the command that trained it, and the code's version.
+Ours holds the base's state dict under `base.`, the refiner's under `refiner.`, a window memory's under `memory.` (any
+may be missing), floats at half precision if wanted, and in its header: format version, backbone, the command that
+trained it, and the code's version.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from napari_sam2refiner.errors import IntegrityError
 from napari_sam2refiner.planes.files import written_whole
 
 FORMAT = "1"
-_PREFIXES = ("base.", "refiner.")
+_PREFIXES = ("base.", "refiner.", "memory.")
 
 State = dict[str, Tensor]
 
@@ -29,7 +30,7 @@ class Weights(NamedTuple):
 
     Attributes
     ----------
-    base, refiner : dict of tensors
+    base, refiner, memory : dict of tensors
         State dicts; empty where the file has none.
     metadata : dict of str
         The header of a file of ours; empty for others.
@@ -37,6 +38,7 @@ class Weights(NamedTuple):
 
     base: State
     refiner: State
+    memory: State
     metadata: dict[str, str]
 
 
@@ -57,7 +59,7 @@ def read_weights(path: Path) -> Weights:
     if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         msg = f"weight file {path} holds no state dict, alone or under the key 'model'; choose a SAM 2.1 checkpoint."
         raise IntegrityError(msg)
-    return Weights(dict(state), {}, {})
+    return Weights(dict(state), {}, {}, {})
 
 
 def write_weights(
@@ -66,6 +68,7 @@ def write_weights(
     backbone: str,
     base: Mapping[str, Tensor] | None = None,
     refiner: Mapping[str, Tensor] | None = None,
+    memory: Mapping[str, Tensor] | None = None,
     metadata: Mapping[str, str] | None = None,
     half: bool = True,
 ) -> None:
@@ -77,7 +80,7 @@ def write_weights(
         Ends in .safetensors; replaced whole or not at all.
     backbone : str
         Builder of the network.
-    base, refiner : mapping of tensors, optional
+    base, refiner, memory : mapping of tensors, optional
         State dicts.
     metadata : mapping of str, optional
         More for the header: `command`, `version`.
@@ -89,7 +92,7 @@ def write_weights(
     SaveError
         If the file cannot be written.
     """
-    states = zip(_PREFIXES, (base or {}, refiner or {}), strict=True)
+    states = zip(_PREFIXES, (base or {}, refiner or {}, memory or {}), strict=True)
     tensors = {
         prefix + key: _plain(value.half() if half and value.is_floating_point() else value)
         for prefix, state in states
@@ -123,8 +126,8 @@ def _read_safetensors(path: Path) -> Weights:
             "choose a file written by napari-sam2refiner, or update it."
         )
         raise IntegrityError(msg)
-    base, refiner = ({k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in _PREFIXES)
-    return Weights(base, refiner, metadata)
+    base, refiner, memory = ({k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in _PREFIXES)
+    return Weights(base, refiner, memory, metadata)
 
 
 def _read_pickle(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from napari_sam2refiner.errors import IntegrityError, InvalidConfigError, UnknownModelError
 from napari_sam2refiner.network.backbones import build_base
 from napari_sam2refiner.network.refiner import SAM2Refiner
+from napari_sam2refiner.network.window_memory import WindowMemory
 from napari_sam2refiner.weights.download import Progress, ensure
 from napari_sam2refiner.weights.format import Weights, read_weights
 from napari_sam2refiner.weights.registry import Kind, entries, find_entry
@@ -106,6 +107,14 @@ def load_model(
             model.refiner_name = source.name
     model.device, model.compute_dtype = target, compute_dtype
     return model.to(target).eval()
+
+
+def load_memory(name_or_path: str | Path = "window_memory", *, device: str | torch.device = "auto") -> WindowMemory:
+    """Return a window memory with its weights, in evaluation mode; errors are those of `load_model`."""
+    path = _find(name_or_path, "memory", None).path
+    memory = WindowMemory()
+    load_state(memory, read_weights(path).memory, path)
+    return memory.to(find_device(device)).eval().requires_grad_(False)
 
 
 def find_device(device: str | torch.device) -> torch.device:

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from napari_sam2refiner.errors import UnknownModelError
 
-Backbone = Literal["micro", "sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus", "sam2.1_hiera_large"]
-Kind = Literal["base", "refiner"]
+Backbone = Literal[
+    "any", "micro", "sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus", "sam2.1_hiera_large"
+]
+Kind = Literal["base", "refiner", "memory"]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[\w.+-]+\.(pt|safetensors)$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -28,9 +30,9 @@ class Entry(BaseModel):
     name : str
         What users call it.
     backbone : str
-        Builder of the network that the weights fit.
-    kind : {"base", "refiner"}
-        Whether it holds a base (with or without its refiner) or a refiner alone.
+        Builder of the network that the weights fit; "any" for a memory, which fits all.
+    kind : {"base", "refiner", "memory"}
+        Whether it holds a base (with or without its refiner), a refiner alone or a window memory.
     file : str
         File name, in the package or the cache folder.
     size : int

@@ -23,7 +23,7 @@ class Listing:
     Attributes
     ----------
     name : str
-    kind : {"base", "refiner"}
+    kind : {"base", "refiner", "memory"}
     size : int
         Bytes of the file.
     on_disk : bool
@@ -105,6 +105,8 @@ def _has_refiner(entry: Entry) -> bool:
 
 def _note(entry: Entry) -> str:
     """Say what a model is."""
+    if entry.kind == "memory":
+        return "follows objects through stacks, comes with the package"
     if entry.kind == "refiner":
         return f"refiner of {entry.backbone}"
     if entry.embedded:
