@@ -71,5 +71,8 @@ def test_menu_entry_and_samples_are_there() -> None:
 
     manifest = PluginManager.instance().get_manifest(PLUGIN)
     menus = {menu: [item.command for item in items] for menu, items in manifest.contributions.menus.items()}
-    assert menus == {"napari/layers/segment": [f"{PLUGIN}.segment", f"{PLUGIN}.refine_labels"]}
+    assert menus == {
+        "napari/layers/segment": [f"{PLUGIN}.segment", f"{PLUGIN}.refine_labels"],
+        "napari/layers/track": [f"{PLUGIN}.follow"],
+    }
     assert [sample.key for sample in manifest.contributions.sample_data] == ["cell", "tissue", "dividing_nuclei"]
