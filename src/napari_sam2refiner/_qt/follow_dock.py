@@ -68,6 +68,7 @@ class FollowDock(ModelDock):
         self.controller = Follower(
             self.state, segmenter, self._submit, partial(FollowedLabels, napari_viewer), show_error
         )
+        self._is_telling = False
         self._activities: list[Any] = []  # napari's own progress bar, while there is one
         self._bound_keys: list[str] = []
         self._release = partial(
@@ -130,13 +131,24 @@ class FollowDock(ModelDock):
         self._show_activity()
 
     def _show_activity(self) -> None:
-        """Show how far it is, and how long it will take, where napari shows such things."""
-        if self.state.running and not self._activities:
-            self._activities.append(progress(total=100, desc="Following objects"))
-        for activity in self._activities:
-            activity.update(max(0, round(100 * (self.state.share or 0)) - activity.n))
-        if not self.state.running:
-            _end(self._activities)
+        """Show how far it is, and how long it will take, where napari shows such things.
+
+        napari's bar lets the window work whenever it is told something, so that this may be called again meanwhile.
+        """
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            if self.state.running and not self._activities:
+                self._activities.append(progress(total=100, desc="Following objects"))
+            for activity in self._activities:
+                more = round(100 * (self.state.share or 0)) - activity.n
+                if more > 0:
+                    activity.update(more)
+            if not self.state.running:
+                _end(self._activities)
+        finally:
+            self._is_telling = False
 
     def _frame(self) -> int | None:
         """Return the frame that is shown."""
