@@ -67,7 +67,7 @@ def test_trains_draws_curves_and_goes_on(tmp_path: Path) -> None:
         "curve.png",
         "log.csv",
     ]
-    assert "going on from step 20" in run(*arguments, "--steps", 21).output
+    assert "going on from step 20" in run(*arguments, "--steps", 21, "--bf16").output
     assert read_weights(folder / "base.safetensors").metadata["steps"] == "21"
     assert "holds a run already" in sentence(run(*arguments, "--no-resume"))
     assert f"wrote {folder / 'curve.png'}" in run("plot", folder).output
@@ -87,7 +87,7 @@ def test_trains_a_refiner_and_draws_its_curves(tmp_path: Path) -> None:
     }
     (tmp_path / "c.json").write_text(json.dumps(settings))
     arguments = ["refiner", "--data", data, "--out", folder, "--config", tmp_path / "c.json", "--device", "cpu"]
-    result = run(*arguments, "--steps", 20)
+    result = run(*arguments, "--steps", 20, "--bf16")
     assert result.exit_code == 0, result.output
     assert f"training a refiner for micro on cpu, at most 20 steps, into {folder}" in result.output
     assert "step 20: held-out IoU" in result.output
@@ -101,9 +101,8 @@ def test_trains_a_memory_that_follows(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     movie, folder = write_sequence(tmp_path / "movie"), tmp_path / "run"
     (tmp_path / "c.json").write_text(json.dumps({"crops": 1, "scenes": 0}))
-    result = run(
-        "memory", "--data", movie, "--out", folder, "--config", tmp_path / "c.json", "--steps", 20, "--device", "cpu"
-    )
+    arguments = ["memory", "--data", movie, "--out", folder, "--config", tmp_path / "c.json", "--device", "cpu"]
+    result = run(*arguments, "--steps", 20, "--bf16")
     assert result.exit_code == 0, result.output
     for text in (
         f"training a window memory on cpu, at most 20 steps, into {folder}",

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from annotated import write_sequence, write_set
+from annotated import DISCS, discs, write_field, write_sequence, write_set
 
+from napari_sam2refiner.datasets.sequences import find_sequences
 from napari_sam2refiner.training.config import MemoryTrainingConfig, load_config
 from napari_sam2refiner.training.loop import Moment, train
 from napari_sam2refiner.training.memory import MemoryCourse
+from napari_sam2refiner.training.passages import MovingFields
 from napari_sam2refiner.weights.format import read_weights
 from napari_sam2refiner.weights.load import load_memory
 
@@ -60,6 +62,21 @@ def test_objects_that_are_gone_and_masks_that_are_wrong(memory_config: MemoryTra
     wrong = passages(memory_config, sets, damaged=1.0, absent=0.0)
     assert all(one.masks[1].any() for one in wrong)
     assert any(not torch.equal(a.masks[1], b.masks[1]) for a, b in zip(right, wrong, strict=True))
+
+
+def test_objects_that_end_are_drawn_more_often(tmp_path: Path) -> None:
+    folder = write_sequence(tmp_path / "movie", frames=2)
+    image, labels = discs(places=DISCS[:2])
+    write_field(folder / "train", "01/0001.png", image, labels)
+    (sequence,) = find_sequences(folder, "train")
+    moving = MovingFields(sequence)
+
+    def drawn(ending: float) -> set[int]:
+        draws = (moving.draw(np.random.default_rng(i), 1, ending) for i in range(60))
+        return {number for frames, number in filter(None, draws) if frames[1] is moving.frames[0]}
+
+    assert drawn(0.0) == {1, 2, 3}
+    assert drawn(1.0) == {3}
 
 
 def test_a_memory_learns_and_is_saved(memory_config: MemoryTrainingConfig, sets: list[Path], tmp_path: Path) -> None:

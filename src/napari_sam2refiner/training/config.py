@@ -180,6 +180,8 @@ class MemoryTrainingConfig(TrainingConfig):
     """Share of objects whose frames keep their brightness."""
     absent: float = Field(0.06, ge=0, le=1)
     """Share of objects that are made to be gone."""
+    ending: float = Field(0.25, ge=0, le=1)
+    """Share of the draws from frames where some object ends that take such a one."""
     damaged: float = Field(0.6, ge=0, le=1)
     """Share of objects whose mask on the frame before is not the true one."""
     farthest: int = Field(3, ge=1)

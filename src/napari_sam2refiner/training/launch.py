@@ -34,11 +34,14 @@ class Machines:
         GPUs, or processes of a CPU, on each machine; each takes other crops, all share their gradients.
     nodes : int
         Machines. With more than one, start the same command on each as torchrun or SLURM do.
+    bf16 : bool
+        Compute in bfloat16 on a CPU too, as always on GPUs.
     """
 
     device: str = "cpu"
     devices: int = 1
     nodes: int = 1
+    bf16: bool = False
 
 
 def launch(machines: Machines, call: Callable[[Fabric], T]) -> T:
@@ -75,10 +78,12 @@ def launch(machines: Machines, call: Callable[[Fabric], T]) -> T:
 
 
 def _fabric(machines: Machines) -> Fabric:
-    """Make the Fabric: bfloat16 on GPUs, float32 elsewhere."""
+    """Make the Fabric: bfloat16 on GPUs and where it is asked for, float32 elsewhere."""
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
+
+        from napari_sam2refiner.training.precision import Half
     except ImportError as error:
         msg = "training needs Lightning Fabric, which is not installed; run: pip install 'napari-sam2refiner[train]'"
         raise InvalidConfigError(msg) from error
@@ -91,12 +96,13 @@ def _fabric(machines: Machines) -> Fabric:
             find_unused_parameters=True,
             broadcast_buffers=False,
         )
+    half = machines.bf16 or machines.device == "cuda"
     return Fabric(
         accelerator=machines.device,
         devices=machines.devices,
         num_nodes=machines.nodes,
         strategy=strategy,
-        precision="bf16-mixed" if machines.device == "cuda" else "32-true",
+        plugins=[Half(machines.device)] if half else None,
     )
 
 

@@ -46,7 +46,7 @@ class MemoryCourse(Course[MemoryTrainingConfig]):
         stills = training_fields(data, scenes=config.scenes, seed=config.seed)
         moving = _moving(data, stills, "train")
         self._passages = PassageDataset(stills, moving, config)
-        alike = config.model_copy(update={"plain": 1.0, "damaged": 0.0, "absent": 0.0, "weights": {}})
+        alike = config.model_copy(update={"plain": 1.0, "damaged": 0.0, "absent": 0.0, "ending": 0.0, "weights": {}})
         held_out = _moving(data, stills, "val")
         self.held_out = {name: PassageDataset({}, {name: one}, alike, first=1) for name, one in held_out.items()}
         self.memory = WindowMemory()

@@ -62,8 +62,11 @@ class MovingFields:
             if truth is not None:
                 self.frames[t] = Field(f"{sequence.name}/{t}", image, truth, ends)
 
-    def draw(self, rng: np.random.Generator, farthest: int) -> tuple[Three, int] | None:
-        """Return three frames in one direction and an object of the second; None if there is none."""
+    def draw(self, rng: np.random.Generator, farthest: int, ending: float) -> tuple[Three, int] | None:
+        """Return three frames in one direction and an object of the second; None if there is none.
+
+        It is one that is not on the third, where there is one, in a share `ending` of the draws.
+        """
         times = list(self.frames)
         before = int(rng.choice(times))
         ids = np.unique(self.frames[before].labels)
@@ -71,7 +74,8 @@ class MovingFields:
         step = int(rng.choice((-1, 1))) * min(1 + int(rng.geometric(0.6) - 1), farthest)
         if not len(ids) or before + step not in self.frames:
             return None
-        number = int(rng.choice(ids))
+        gone = np.setdiff1d(ids, self.frames[before + step].labels)
+        number = int(rng.choice(gone if len(gone) and rng.random() < ending else ids))
         earlier = before - int(rng.integers(0, 8)) * int(np.sign(step))
         if earlier not in self.frames or not (self.frames[earlier].labels == number).any():
             earlier = before
@@ -131,7 +135,7 @@ class PassageDataset(Dataset[Passage]):
 
     def _moving(self, rng: np.random.Generator) -> tuple[Three, int] | None:
         sequences = list(self.moving.values())[int(rng.choice(len(self.shares), p=self.shares))]
-        return sequences[int(rng.integers(len(sequences)))].draw(rng, self.config.farthest)
+        return sequences[int(rng.integers(len(sequences)))].draw(rng, self.config.farthest, self.config.ending)
 
 
 def _passage(
