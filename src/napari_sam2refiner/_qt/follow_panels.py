@@ -12,14 +12,13 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QSizePolicy,
     QSpinBox,
     QToolTip,
     QWidget,
 )
 
-from napari_sam2refiner._qt.parts import breakable, let_shrink, make_button, wrapped
+from napari_sam2refiner._qt.parts import ThinBar, breakable, let_shrink, make_button, wrapped
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.follower import FollowState, FrameReport
@@ -106,12 +105,7 @@ class FollowPanel(QWidget):
         self.cancel = make_button("Cancel", "Stop; the frames that are done stay")
         self.undo = make_button("Undo", "Take back what was written, on all frames")
         self.redo = make_button("Redo", "Write it again")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(4)
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(policy)
+        self.bar = ThinBar()
         self.status = wrapped()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -133,8 +127,7 @@ class FollowPanel(QWidget):
         self.undo.setEnabled(bool(state.next_undo) and not state.running)
         self.redo.setEnabled(bool(state.next_redo) and not state.running)
         self.bar.setVisible(state.running or state.loading)
-        self.bar.setRange(0, 0 if state.share is None else 100)
-        self.bar.setValue(round(100 * (state.share or 0)))
+        self.bar.set_share(state.share)
         self.status.setText(breakable(state.status))
 
 

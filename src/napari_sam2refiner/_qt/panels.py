@@ -15,13 +15,12 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
-from napari_sam2refiner._qt.parts import LayerCombo, breakable, let_shrink, make_button, wrapped
+from napari_sam2refiner._qt.parts import LayerCombo, ThinBar, breakable, let_shrink, make_button, wrapped
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
@@ -193,14 +192,8 @@ class StatusPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bar = QProgressBar()
-        self._bar.setRange(0, 0)
-        self._bar.setTextVisible(False)
-        self._bar.setFixedHeight(4)
-        # A bar that comes and goes must not push the text up and down.
-        policy = self._bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self._bar.setSizePolicy(policy)
+        self._bar = ThinBar()
+        self._bar.set_share(None)
         self.status, self.hint = wrapped(), wrapped()
         font = self.status.font()
         font.setBold(True)

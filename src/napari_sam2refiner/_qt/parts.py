@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, create_widget
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy
+from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QSizePolicy
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -70,6 +70,23 @@ def make_button(text: str, tooltip: str) -> QPushButton:
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 12)
     return button
+
+
+class ThinBar(QProgressBar):
+    """A line that shows how far something is; that it comes and goes does not push what is around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextVisible(False)
+        self.setFixedHeight(4)
+        policy = self.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.setSizePolicy(policy)
+
+    def set_share(self, share: float | None) -> None:
+        """Show the share that is done, 0 to 1; None where it is not known."""
+        self.setRange(0, 0 if share is None else 100)
+        self.setValue(round(100 * (share or 0)))
 
 
 def wrapped(text: str = "") -> QLabel:

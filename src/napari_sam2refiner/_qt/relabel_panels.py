@@ -13,13 +13,12 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHeaderView,
     QLabel,
-    QProgressBar,
     QTableView,
     QWidget,
 )
 
 from napari_sam2refiner._qt.panels import SourcePanel
-from napari_sam2refiner._qt.parts import LayerCombo, breakable, make_button, wrapped
+from napari_sam2refiner._qt.parts import LayerCombo, ThinBar, breakable, make_button, wrapped
 
 if TYPE_CHECKING:
     from napari_sam2refiner.sessions.relabel import Change
@@ -84,12 +83,7 @@ class RunPanel(QWidget):
         )
         self.refine = make_button("Refine", "Refine every object on the plane that is shown, into a new layer")
         self.cancel = make_button("Cancel", "Stop; nothing is written")
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(4)
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(policy)
+        self.bar = ThinBar()
         self.status = wrapped()
         self._lay_out()
         self.most_change.valueChanged.connect(self.most_change_chosen)
@@ -103,8 +97,7 @@ class RunPanel(QWidget):
         self.refine.setEnabled(state.can_refine)
         self.cancel.setEnabled(state.running)
         self.bar.setVisible(state.running or state.loading)
-        self.bar.setRange(0, 0 if state.share is None else 100)
-        self.bar.setValue(round(100 * (state.share or 0)))
+        self.bar.set_share(state.share)
         self.status.setText(breakable(state.status))
 
     def _lay_out(self) -> None:

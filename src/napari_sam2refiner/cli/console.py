@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from typer.core import TyperCommand, TyperGroup
 
 from napari_sam2refiner.errors import SAM2RefinerError
@@ -103,6 +113,12 @@ class DownloadBar:
         """Take the bar away."""
         if self._shown:
             self._progress.stop()
+
+
+def work_bar(*more: ProgressColumn, transient: bool = True) -> Progress:
+    """Return a bar for work on so many things: what, how many are done, and for how long it has gone on."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, *more, console=err, transient=transient)
 
 
 def is_number(text: str) -> bool:

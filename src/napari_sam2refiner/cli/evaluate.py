@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from napari_sam2refiner.cli.console import (
@@ -18,8 +17,8 @@ from napari_sam2refiner.cli.console import (
     MemoryOption,
     ModelOption,
     RefinerOption,
-    err,
     out,
+    work_bar,
 )
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
@@ -229,10 +228,9 @@ def _measure(
     from napari_sam2refiner.evaluation.protocols import evaluate_field
     from napari_sam2refiner.evaluation.report import summarise
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     scores: list[SetScore] = []
     shown: list[Case] = []
-    with Progress(*columns, console=err) as progress:
+    with work_bar(transient=False) as progress:
         for one in sets:
             items = _Spread(one.read(split), most)
             fields = [evaluate_field(session, item, protocol) for item in progress.track(items, description=one.name)]

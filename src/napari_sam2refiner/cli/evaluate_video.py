@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from napari_sam2refiner.cli.console import err
+from napari_sam2refiner.cli.console import work_bar
 from napari_sam2refiner.errors import ReadError
 
 if TYPE_CHECKING:
@@ -53,9 +52,8 @@ def follow_sets(
         msg = f"{', '.join(one.name for one in sets)} holds no sequences; give videos or stacks."
         raise ReadError(msg)
     followers = {name: carried_by(model, memory), **{NAMES[key]: rival for key, rival in RIVALS.items()}}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     scores: Scores = {}
-    with Progress(*columns, console=err) as progress:
+    with work_bar(transient=False) as progress:
         for key, ones in sequences.items():
             scores[key] = {who: Followed() for who in followers}
             for sequence in progress.track(ones, description=key):

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
-from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, MemoryOption, ModelOption, err, out
-from napari_sam2refiner.cli.segment import check_place, print_files
+from napari_sam2refiner.cli.console import DeviceOption, DownloadBar, MemoryOption, ModelOption, err, out, work_bar
+from napari_sam2refiner.cli.segment import check_object, check_place, print_files
 from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError, InvalidPromptError, SaveError
 
 if TYPE_CHECKING:
@@ -139,9 +139,8 @@ def _check_zarr(output: Path) -> None:
 
 def _objects(prompts: Path | None, labels: Path | None, frame: int) -> list[PromptedObject]:
     """Return what is asked for: by a prompts file or the objects of a label image."""
-    import numpy as np
-
     from napari_sam2refiner.labels.io import load_labels
+    from napari_sam2refiner.labels.write import ids_in
     from napari_sam2refiner.prompts import Prompts
     from napari_sam2refiner.sessions.prompts_file import PromptedObject, read_prompts_file
 
@@ -155,7 +154,7 @@ def _objects(prompts: Path | None, labels: Path | None, frame: int) -> list[Prom
     if drawn.ndim != 2:
         msg = f"{labels} has shape {drawn.shape}; give the labels (Y, X) of one frame."
         raise InvalidLabelsError(msg)
-    numbers = np.unique(drawn[drawn > 0]).tolist()
+    numbers = ids_in(drawn)
     if not numbers:
         msg = f"{labels} has no objects; give a label image with at least one."
         raise InvalidLabelsError(msg)
@@ -178,11 +177,7 @@ def _check_objects(objects: Sequence[PromptedObject], stack: StackFile) -> None:
         if not 0 <= prompted.frame < len(stack):
             msg = f"object {prompted.object_id} is on frame {prompted.frame}; choose one of 0 to {len(stack) - 1}."
             raise InvalidPromptError(msg)
-        try:
-            prompted.prompts.check((shape[0], shape[1]))
-        except InvalidPromptError as error:
-            msg = f"object {prompted.object_id} on frame {prompted.frame}: {error}"
-            raise InvalidPromptError(msg) from error
+        check_object(prompted, shape, f"object {prompted.object_id} on frame {prompted.frame}")
 
 
 def _digest(objects: Sequence[PromptedObject]) -> str:
@@ -202,10 +197,9 @@ def _carry(session: StackSession, journal: Journal, direction: Any, wanted: rang
     kept = set(journal.restore(session))
     if kept:
         err.print(f"{len(kept)} frames are done already; going on from there.", highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     done: set[int] = set()
     try:
-        with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bar:
+        with work_bar(TimeRemainingColumn()) as bar:
             task = bar.add_task("frames", total=len(wanted))
             for found in session.propagate(direction, wanted):
                 if found.fresh:
@@ -223,8 +217,9 @@ def _carry(session: StackSession, journal: Journal, direction: Any, wanted: rang
 
 def _known(session: StackSession, wanted: range) -> Iterator[StackFrame]:
     """Give the frames that were wanted, and those with prompts as far as these; nothing is known of others."""
+    anchors = session.anchors
     for t in range(len(session)):
-        found, anchors = session.at(t), session.anchors
+        found = session.at(t)
         there = {n: one for n, one in found.objects.items() if t in wanted or t in anchors[n]}
         yield replace(found, objects=there)
 

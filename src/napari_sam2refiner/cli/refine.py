@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from napari_sam2refiner.cli.console import DeviceOption, LocalDetailOption, ModelOption, RefinerOption, err, out
+from napari_sam2refiner.cli.console import DeviceOption, LocalDetailOption, ModelOption, RefinerOption, out, work_bar
 from napari_sam2refiner.cli.segment import check_place, open_session, print_files
 from napari_sam2refiner.errors import InvalidLabelsError
 
@@ -64,8 +63,7 @@ def refine(
         msg = f"{labels} has shape {before.shape} but the plane of {image} has {pixels.shape[:2]}; they must agree."
         raise InvalidLabelsError(msg)
     session = open_session(pixels, model, refiner, device)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    with work_bar() as bar:
         task = bar.add_task("objects")
         after, changes = refine_labels(
             session,

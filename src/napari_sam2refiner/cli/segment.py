@@ -124,11 +124,16 @@ def _check_prompts(objects: Sequence[PromptedObject], shape: tuple[int, ...]) ->
         if prompted.frame:
             msg = f"object {prompted.object_id} is on frame {prompted.frame} of a stack; use propagate instead."
             raise InvalidPromptError(msg)
-        try:
-            prompted.prompts.check((shape[0], shape[1]))
-        except InvalidPromptError as error:
-            msg = f"object {prompted.object_id}: {error}"
-            raise InvalidPromptError(msg) from error
+        check_object(prompted, shape, f"object {prompted.object_id}")
+
+
+def check_object(prompted: PromptedObject, shape: tuple[int, ...], name: str) -> None:
+    """Raise, with the name that the object goes by, if its prompts do not fit a plane of that shape."""
+    try:
+        prompted.prompts.check((shape[0], shape[1]))
+    except InvalidPromptError as error:
+        msg = f"{name}: {error}"
+        raise InvalidPromptError(msg) from error
 
 
 def check_place(path: Path | None, suffixes: tuple[str, ...]) -> None:

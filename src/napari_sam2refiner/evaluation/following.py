@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.labels.thresholds import otsu_watershed
+from napari_sam2refiner.labels.write import ids_in
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
@@ -114,7 +115,7 @@ def carried_by(model: SAM2Refiner, memory: WindowMemory | None = None) -> Follow
 
     def follower(sequence: AnnotatedSequence, given: Labels, frames: range) -> Iterator[Labels]:
         stack = StackSession(model, sequence, memory=memory)
-        for number in np.unique(given[given > 0]).tolist():
+        for number in ids_in(given):
             stack.add(number, frames[0], Prompts(mask=given == number))
         for frame in stack.propagate("forward", frames):
             yield frame.labels
@@ -134,7 +135,7 @@ def linked_by_overlap(sequence: AnnotatedSequence, given: Labels, frames: range)
     yield given
     for t in frames[1:]:
         parts, labels = otsu_watershed(rescale(sequence[t])), np.zeros_like(given)
-        for number in np.unique(before[before > 0]).tolist():
+        for number in ids_in(before):
             under = np.bincount(parts[before == number], minlength=2)
             part = int(under[1:].argmax()) + 1
             if under[part]:
@@ -145,12 +146,12 @@ def linked_by_overlap(sequence: AnnotatedSequence, given: Labels, frames: range)
 
 def linked_by_centroid(sequence: AnnotatedSequence, given: Labels, frames: range) -> Iterator[Labels]:
     """Give each object the part whose centroid is nearest to its own on the frame before, the nearest pairs first."""
-    centres = {int(n): np.argwhere(given == n).mean(0) for n in np.unique(given[given > 0])}
+    centres = {n: np.argwhere(given == n).mean(0) for n in ids_in(given)}
     reach = {n: 2.0 * np.sqrt((given == n).sum() / np.pi) for n in centres}  # as far as it is wide
     yield given
     for t in frames[1:]:
         parts, labels = otsu_watershed(rescale(sequence[t])), np.zeros_like(given)
-        places = {int(p): np.argwhere(parts == p).mean(0) for p in np.unique(parts[parts > 0])}
+        places = {p: np.argwhere(parts == p).mean(0) for p in ids_in(parts)}
         pairs = sorted(
             (float(np.hypot(*(centre - place))), number, part)
             for number, centre in centres.items()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,19 +95,12 @@ def _save_zarr(path: Path, frames: Iterable[npt.NDArray[Any]], shape: tuple[int,
     """Write a Zarr array with a chunk for each frame."""
     import zarr
 
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
-    try:
+    with written_whole(path) as partial:
         array = zarr.create_array(
             partial, shape=shape, chunks=(1, *shape[1:]), dtype=dtype, dimension_names=("t", "y", "x")
         )
         for number, frame in enumerate(frames):
             array[number] = frame
-        partial.rename(path)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror or error}; choose another folder or free some space."
-        raise SaveError(msg) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import start_at_zero
+from napari_sam2refiner.network.base import start_at_zero, twice
 from napari_sam2refiner.network.micro import ResidualBlock
 
 SIDE = 128
@@ -213,7 +213,7 @@ class WindowMemory(nn.Module):
         half = self.to_half(self.stem(pixels))
         quarter = self.to_quarter(half)
         eighth = self.to_eighth(quarter)
-        return Seen(pixels, half, quarter, eighth, F.relu(quarter + _twice(self.down(eighth))))
+        return Seen(pixels, half, quarter, eighth, F.relu(quarter + twice(self.down(eighth))))
 
     def remember(self, seen: Seen, masks: Tensor) -> Memory:
         """Keep where objects are in windows: masks (N, W, W), shares of 0 to 1."""
@@ -242,9 +242,9 @@ class WindowMemory(nn.Module):
             torch.cat([seen.eighth, F.avg_pool2d(torch.cat([read, known], 1), 2), F.avg_pool2d(hint, 8)], 1)
         )
         there = self.there(torch.cat([deep.mean((2, 3)), deep.amax((2, 3))], 1))[:, 0]
-        middle = self.middle(torch.cat([_twice(deep), seen.quarter, read, known, F.avg_pool2d(hint, 4)], 1))
-        shallow = self.shallow(torch.cat([_twice(middle), seen.half, F.avg_pool2d(hint, 2)], 1))
-        residual = self.leave(torch.cat([_twice(shallow), seen.pixels, hint], 1))[:, 0]
+        middle = self.middle(torch.cat([twice(deep), seen.quarter, read, known, F.avg_pool2d(hint, 4)], 1))
+        shallow = self.shallow(torch.cat([twice(middle), seen.half, F.avg_pool2d(hint, 2)], 1))
+        residual = self.leave(torch.cat([twice(shallow), seen.pixels, hint], 1))[:, 0]
         return Found(residual + self.firmness * (2.0 * hint[:, 1] - 1.0), there)
 
     def _look(self, key: Tensor, memory: Memory, which: int) -> tuple[Tensor, Tensor]:
@@ -264,7 +264,3 @@ class WindowMemory(nn.Module):
             hint.new_tensor([[[1.0, 0, 0], [0, 1.0, 0]]]), [1, 1, *hint.shape[-2:]], align_corners=False
         )
         return F.grid_sample(hint, same + shift.permute(0, 2, 3, 1) * (2.0 / (SIDE // 4)), align_corners=False)
-
-
-def _twice(maps: Tensor) -> Tensor:
-    return F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -44,7 +45,7 @@ def read_plane(path: Path, steps: Sequence[int] = (), channels: Sequence[int] = 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a place beside a file to write to, and move what is there to the file when it is complete.
+    """Give a place beside a file to write to, and move what is there, a file or a folder, to it when it is complete.
 
     A failure leaves what was there before, and nothing else.
 
@@ -62,4 +63,4 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise SaveError(msg) from error
     finally:
         with suppress(OSError):  # the error that left it there matters more
-            partial.unlink(missing_ok=True)
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.float32]
 
-SESSIONS = 2  # frames that stay ready for prompts
+READY = 2  # frames that stay ready for prompts and windows
 DRAWN = 10.0  # logit of a mask that was given
 LOST = -1.0  # logit, at most, of a pixel that a neighbour is surer of
 
@@ -53,7 +53,14 @@ class Carrier(ABC):
         Frames of the stack.
     image : callable
         Gives a frame as (Y, X, 3) in [0, 1].
+
+    Attributes
+    ----------
+    sees_ahead : bool
+        Whether prompts on frames still to come are seen too.
     """
+
+    sees_ahead: ClassVar[bool] = True
 
     def __init__(self, model: SAM2Refiner, shape: tuple[int, int], length: int, image: Callable[[int], Image]) -> None:
         self.model = model
@@ -249,6 +256,8 @@ class WindowCarrier(Carrier):
         The others are as for every carrier.
     """
 
+    sees_ahead = False
+
     def __init__(
         self,
         model: SAM2Refiner,
@@ -259,8 +268,7 @@ class WindowCarrier(Carrier):
     ) -> None:
         super().__init__(model, shape, length, image)
         self._memory = memory
-        self._sessions: dict[int, ImageSession] = {}
-        self._scales: dict[int, Scales] = {}
+        self._latest: dict[int, _Ready] = {}
 
     @property
     def device(self) -> torch.device:
@@ -276,7 +284,7 @@ class WindowCarrier(Carrier):
         if known is not None and prompts.mask is None and known.object_logit > 0:
             logits = known.mask.logits().numpy()
             previous = Prediction(logits > 0, logits, known.score)
-        answer = self._session(frame).predict(prompts, previous=previous)
+        answer = self._ready(frame).session.predict(prompts, previous=previous)
         mask = Mask.of(torch.from_numpy(answer.logits))
         return Impression(mask, answer.score, DRAWN) if answer.mask.any() else self._gone()
 
@@ -285,7 +293,9 @@ class WindowCarrier(Carrier):
         asked = [looked for track in tracks if (looked := self._look_for(track, frame, step)) is not None]
         found = self.in_batches(asked, lambda part: self._found(part, frame))
         there_now = [(looked.track, *one) for looked, one in zip(asked, found, strict=True) if _is_there(*one)]
-        answers = self._session(frame).predict_many([Prompts(mask=logits.numpy() > 0) for _, logits, _ in there_now])
+        answers = self._ready(frame).session.predict_many(
+            [Prompts(mask=logits.numpy() > 0) for _, logits, _ in there_now]
+        )
         surest = torch.full(self.shape, -torch.inf)
         for known in there:
             surest[known.mask.logits() > 0] = torch.inf
@@ -314,15 +324,14 @@ class WindowCarrier(Carrier):
     def _found(self, looked: Sequence[_Looked], frame: int) -> list[tuple[Tensor, float]]:
         """Return logits (Y, X) of objects on a frame, and how surely they are there."""
         windows = [one.window for one in looked]
-        before = torch.cat([self._frame(one.last).cut([one.window]) for one in looked])
+        before = torch.cat([self._ready(one.last).scales.cut([one.window]) for one in looked])
         hints = torch.cat([Scales(one.mask[None].float()).cut([one.window]) for one in looked])[:, 0]
         remembered = Memory(
             *(torch.stack(maps).to(self.device) for maps in zip(*(o.memory for o in looked), strict=True))
         )
+        now = self._ready(frame).scales.cut(windows)
         with precision(self.model):
-            seen, seen_before = (
-                self._memory.encode(pixels.to(self.device)) for pixels in (self._frame(frame).cut(windows), before)
-            )
+            seen, seen_before = (self._memory.encode(pixels.to(self.device)) for pixels in (now, before))
             found = self._memory.find(seen, seen_before, hints.to(self.device), remembered)
         on_frame = (
             to_frame(logits, window, self.shape, -DRAWN)
@@ -338,31 +347,31 @@ class WindowCarrier(Carrier):
             window = Window.around(mask)
             masks = Scales(mask[None].float()).cut([window])[:, 0]
             with precision(self.model):
-                seen = self._memory.encode(self._frame(anchor).cut([window]).to(self.device))
+                seen = self._memory.encode(self._ready(anchor).scales.cut([window]).to(self.device))
                 known.maps = torch.cat(self._memory.remember(seen, masks.to(self.device)), 1)[0].float().cpu()
         keys, values = known.maps.chunk(2)
         return Memory(keys, values)
 
-    def _frame(self, frame: int) -> Scales:
-        """Return a frame to cut windows from; the latest ones are kept."""
-        if frame not in self._scales:
-            while len(self._scales) >= SESSIONS:
-                self._scales.pop(next(iter(self._scales)))
-            self._scales[frame] = frame_scales(torch.from_numpy(self.image(frame)))
-        return self._scales[frame]
-
-    def _session(self, frame: int) -> ImageSession:
-        """Return a session on a frame; the latest ones are kept."""
-        if frame not in self._sessions:
-            session = ImageSession(self.model).set_image(self.image(frame), limits=(0.0, 1.0))
-            while len(self._sessions) >= SESSIONS:
-                self._sessions.pop(next(iter(self._sessions)))
-            self._sessions[frame] = session
-        return self._sessions[frame]
+    def _ready(self, frame: int) -> _Ready:
+        """Return a frame, ready for prompts and windows; the latest ones are kept."""
+        if frame not in self._latest:
+            image = self.image(frame)
+            while len(self._latest) >= READY:
+                self._latest.pop(next(iter(self._latest)))
+            session = ImageSession(self.model).set_image(image, limits=(0.0, 1.0))
+            self._latest[frame] = _Ready(session, frame_scales(torch.from_numpy(image)))
+        return self._latest[frame]
 
     def _gone(self) -> Impression:
         """What is kept of an object that is not there."""
         return Impression(Mask.of(torch.full(self.shape, -DRAWN)), 0.0, -DRAWN)
+
+
+class _Ready(NamedTuple):
+    """A frame to ask prompts on, and to cut windows from."""
+
+    session: ImageSession
+    scales: Scales
 
 
 class _Looked(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError
+from napari_sam2refiner.labels.write import ids_in
 from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.prompts import Prompts
 
@@ -94,7 +95,7 @@ def refine_labels(
     if labels.dtype.kind not in "iu" or labels.shape != session.shape:
         msg = f"the labels have shape {labels.shape} and dtype {labels.dtype}; give integers of shape {session.shape}."
         raise InvalidLabelsError(msg)
-    ids = [i for i in np.unique(labels).tolist() if i > 0]
+    ids = ids_in(labels)
     refined, surest = np.zeros_like(labels), np.zeros(labels.shape, np.float32)
     changes = []
     for object_id, answer in _answers(session, labels, ids, refine, local_detail, progress):

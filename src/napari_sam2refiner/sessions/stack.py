@@ -342,10 +342,7 @@ class StackSession:
         for number, track in self._tracks.items():
             behind = [step * (frame - anchor) for anchor in track.anchors if step * (frame - anchor) > 0]
             ahead = [step * (anchor - frame) for anchor in track.anchors if step * (anchor - frame) > 0]
-            # By memory, the anchors ahead are seen too.
-            nearer = not (both and ahead and isinstance(self._carrier, WindowCarrier)) or min(behind, default=0) <= min(
-                ahead
-            )
+            nearer = not (both and ahead) or self._carrier.sees_ahead or min(behind, default=0) <= min(ahead)
             if track.at(frame) is None and behind and nearer:
                 due[number] = track
         return due

@@ -305,10 +305,10 @@ class Segmenter:
             raise InvalidLabelsError(msg)
         stack = self._following(request)
         unwritten = _heed(stack, request, wanted)
-        passes = 2 if request.direction == "both" else 1
+        anchors, passes = stack.anchors, 2 if request.direction == "both" else 1
         for done, found in enumerate(stack.propagate(request.direction, request.frames), 1):
             there = {number: one for number, one in found.objects.items() if one.object_score > 0.5}
-            given = frozenset(number for number, frames in stack.anchors.items() if found.index in frames)
+            given = frozenset(number for number, frames in anchors.items() if found.index in frames)
             fresh = (found.fresh | unwritten.pop(found.index, frozenset())) - given
             if found.index in request.frames and (fresh or given):
                 pixels = np.bincount(found.labels.ravel())
