@@ -115,6 +115,20 @@ def test_objects_are_followed_and_taken_back(bench: Any) -> None:
     assert not user.errors()
 
 
+def test_an_object_that_goes_may_end_there(bench: Any) -> None:
+    movie = np.where(TRUTH == 5, 300, 100) + np.random.default_rng(0).normal(0, 10, TRUTH.shape)
+    movie[:2] = MOVIE[:2]
+    user = bench(movie.astype(np.uint16), point=(0,), labels=on_frame(0))
+    user.press(user.dock.way.early_stop)
+    assert user.dock.state.early_stop
+    user.follow()
+    assert [set(np.unique(plane)) for plane in user.labels] == [{0, 1, 5}, {0, 1, 5}, {0, 5}, {0, 5}, {0, 5}]
+    assert "object 1" in user.dock.state.reports[2].weak
+    user.press(user.dock.way.early_stop)
+    assert not user.dock.state.early_stop
+    assert not user.errors()
+
+
 def test_a_correction_goes_on_and_leaves_everything_else(bench: Any) -> None:
     user = bench()
     user.follow()

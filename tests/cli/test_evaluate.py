@@ -92,9 +92,10 @@ def test_objects_are_followed_through_sequences(tmp_path: Path) -> None:
     write_set(tmp_path / "data" / "stills")
     write_sequence(tmp_path / "data" / "movie")
     chosen = ("--data", tmp_path / "data", "--protocol", "video", "--device", "cpu")
-    result = run(*chosen, "--frames", 3, "--json", tmp_path / "v.json")
+    result = run(*chosen, "--frames", 3, "--json", tmp_path / "v.json", "--correct")
     assert result.exit_code == 0, result.output
     assert "gone, still drawn" in result.stdout
+    assert "after the worst frame, corrected" in result.stdout
     content = json.loads((tmp_path / "v.json").read_text())
     assert set(content["sets"]) == {"movie"}
     by = content["sets"]["movie"]
@@ -102,6 +103,8 @@ def test_objects_are_followed_through_sequences(tmp_path: Path) -> None:
     assert {who: one["objects"] for who, one in by.items()} == dict.fromkeys(by, 3)
     assert set(by["micro"]["j_by_distance"]) == {"1", "2", "3"}
     assert by["micro"]["j"] > by["copied"]["j"]
+    assert len(by["micro"]["after_worst_frame"]) == len(by["micro"]["after_worst_frame_corrected"]) > 0
+    assert by["copied"]["after_worst_frame"] == []
     assert "goes alone" in sentence(run(*chosen, "--protocol", "box"))
     assert "stills holds no sequences" in sentence(run(*chosen, "--set", "stills"))
 

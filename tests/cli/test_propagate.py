@@ -108,6 +108,16 @@ def test_frames_beyond_the_range_are_done_on_the_way_and_not_written(stack: Path
     assert [bool(plane.any()) for plane in load_labels(tmp_path / "o.tif")] == [True, False, False, True, True, False]
 
 
+def test_an_object_in_doubt_may_end_there(stack: Path, tmp_path: Path) -> None:
+    frames = tifffile.imread(stack)
+    frames[3:] = frames[3:].min()
+    tifffile.imwrite(tmp_path / "dark.tif", frames, imagej=True, metadata={"axes": "TYX"})
+    command = (tmp_path / "dark.tif", "--labels", tmp_path / "first.tif", "-o", tmp_path / "o.tif", "--early-stop")
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    assert [bool(plane.any()) for plane in load_labels(tmp_path / "o.tif")] == [True, True, True, False, False, False]
+
+
 def test_an_object_that_is_nowhere_is_said_to_be(stack: Path, tmp_path: Path) -> None:
     entry = {"points": [[5, 120]], "boxes": [[3, 118, 6, 121]]}
     (tmp_path / "p.json").write_text(json.dumps({"version": 1, "objects": [{"id": 3, **entry}]}))

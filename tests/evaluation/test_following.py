@@ -8,7 +8,7 @@ from annotated import discs, write_field
 
 from napari_sam2refiner.datasets.sequences import AnnotatedSequence, find_sequences
 from napari_sam2refiner.errors import ReadError
-from napari_sam2refiner.evaluation.following import RIVALS, carried_by, follow
+from napari_sam2refiner.evaluation.following import RIVALS, Followed, carried_by, correct_worst, follow
 from napari_sam2refiner.weights import load_model
 
 
@@ -58,3 +58,18 @@ def test_micro_follows(sequence: AnnotatedSequence) -> None:
     model = load_model("micro", "none", device="cpu")
     (one,) = follow(sequence, {"micro": carried_by(model)}, frames=3).values()
     assert one.j > 0.85
+
+
+def test_a_corrected_frame_is_carried_on(tmp_path: Path) -> None:
+    """A disc jumps far away after the first frame, and is lost until it is clicked."""
+    for t in range(4):
+        image, labels = discs((60, 200), [(30, 20 if t == 0 else 150 + 3 * t, 11), (25, 75, 8)])
+        write_field(tmp_path / "val", f"01/{t:04}.png", image, labels)
+    (sequence,) = find_sequences(tmp_path, "val")
+    found = correct_worst(sequence, load_model("micro", "none", device="cpu"))
+    assert not found.by_distance, "nothing else is measured"
+    assert found.uncorrected[::2] == [0.0] * (len(found.uncorrected) // 2)
+    assert min(found.corrected) > 0.85
+    assert len(found.uncorrected) == len(found.corrected) >= 2
+    first_two = correct_worst(sequence, load_model("micro", "none", device="cpu"), frames=1)
+    assert first_two == Followed(), "there is nothing after the worst frame"

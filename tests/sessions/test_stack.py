@@ -272,6 +272,36 @@ def test_from_two_anchors_frames_are_reached_from_the_nearer_one(micro: SAM2Refi
         assert iou(stack.at(t).objects[1].mask, frames.truth(t) == number) > 0.8, t
 
 
+class Leaving(Moving):
+    """The first disc is not there from frame 3 on."""
+
+    def truth(self, t: int) -> np.ndarray:
+        truth = super().truth(t)
+        return np.where(truth == 1, 0, truth) if t > 2 else truth
+
+
+def test_an_object_in_doubt_ends_there_and_a_correction_goes_on(micro: SAM2Refiner) -> None:
+    frames = Leaving()
+    stack = StackSession(micro, frames)
+    for number in (1, 2):
+        stack.add(number, 0, Prompts(mask=frames.truth(0) == number))
+    doubts = {frame.index: dict(frame.doubts) for frame in stack.propagate("forward")}
+    assert not doubts[1]
+    assert not doubts[2]
+    assert 1 in doubts[3]
+    fresh = {frame.index: set(frame.fresh) for frame in stack.propagate("forward", early_stop=True)}
+    known = [set(stack.at(t).objects) for t in range(6)]
+    assert known == [{1, 2}, {1, 2}, {1, 2}, {2}, {2}, {2}]
+    assert all(1 in fresh[t] for t in (3, 4, 5))
+    assert not any(2 in now for now in fresh.values())
+    assert not any(frame.fresh for frame in stack.propagate("forward", early_stop=True))
+    stack.remove(2)
+    stack.add(1, 4, Prompts(mask=frames.truth(4) == 2))
+    list(stack.propagate("forward", early_stop=True))
+    assert [1 in stack.at(t).objects for t in range(6)] == [True, True, True, False, True, True]
+    assert 1 in next(frame for frame in stack.propagate("forward") if frame.index == 3).fresh
+
+
 def test_frames_on_the_way_to_the_range_are_passed(micro: SAM2Refiner) -> None:
     frames = Moving()
     stack = StackSession(micro, frames)

@@ -37,6 +37,7 @@ class MovingSession:
         self.masks: dict[int, dict[int, np.ndarray]] = {}
         self.done: dict[int, set[int]] = {}
         self.broken: int | None = None
+        self.early_stop: bool | None = None
 
     @property
     def anchors(self) -> dict[int, set[int]]:
@@ -62,9 +63,11 @@ class MovingSession:
             mask = np.roll(masks[near], frame - near, 1)
             labels[mask] = number
             objects[number] = SimpleNamespace(mask=mask, score=0.4 if frame == 4 else 0.9, object_score=1.0)
-        return SimpleNamespace(index=frame, labels=labels, objects=objects, fresh=fresh)
+        doubts = dict.fromkeys(objects, "has a score of 0.40") if frame == 4 else {}
+        return SimpleNamespace(index=frame, labels=labels, objects=objects, fresh=fresh, doubts=doubts)
 
-    def propagate(self, direction: str, frames: range) -> Iterator[Any]:
+    def propagate(self, direction: str, frames: range, *, early_stop: bool) -> Iterator[Any]:
+        self.early_stop = early_stop
         for step in {"both": (1, -1), "forward": (1,), "backward": (-1,)}[direction]:
             for frame in frames[::step]:
                 behind = {n for n, masks in self.masks.items() if any(step * (frame - t) > 0 for t in masks)}
@@ -91,10 +94,12 @@ class Pair:
         self.frame = 2
         self.shown: list[int] = []
 
-    def request(self, axis: int, frames: range, direction: Any, written: Any) -> FollowRequest:
+    def request(self, axis: int, frames: range, direction: Any, written: Any, *, early_stop: bool) -> FollowRequest:
         planes = tuple(PlaneIndex((t, 0, 0), (1, 2)) for t in range(FRAMES))
         image, labels = Source(np.zeros((FRAMES, *SHAPE))), Source(self.labels)
-        return FollowRequest(self.key, image, planes, labels, planes, self.frame, frames, direction, written)
+        return FollowRequest(
+            self.key, image, planes, labels, planes, self.frame, frames, direction, early_stop, written
+        )
 
     def write(self, plane: PlaneIndex, labels: np.ndarray, ids: Any) -> Any:
         view = plane.get(self.labels)
@@ -290,23 +295,25 @@ def test_a_frame_that_fails_keeps_what_is_done(bench: Bench) -> None:
     assert bench.pair.labels[4].any()
 
 
-def test_an_object_that_goes_or_jumps_is_worth_a_look(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubts_are_told_and_objects_may_end_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     at = MovingSession.at
 
     def lose(session: MovingSession, frame: int, fresh: frozenset[int] = frozenset()) -> Any:
         found = at(session, frame, fresh)
-        if frame == 0 and 1 in found.objects:
-            found.labels[found.labels == 1] = 0
-            found.objects[1].object_score = 0.1
-        if frame == 3:
-            found.labels[12:] = 0
+        if frame == 5:
+            found.objects.clear()
+            found.labels[:] = 0
         return found
 
     monkeypatch.setattr(MovingSession, "at", lose)
     bench.follow()
-    assert bench.state.reports[0].weak == "object 1 is gone"
-    assert bench.state.reports[3].weak == "object 5 has 12 pixels after 24"
+    assert bench.session.early_stop is False
+    assert bench.state.reports[4].weak == "object 1 has a score of 0.40, and 1 more"
+    assert bench.state.reports[5].weak == "no object is there any more"
     assert not bench.state.reports[1].weak
+    bench.follower.choose_early_stop(True)
+    bench.follow()
+    assert bench.session.early_stop is True
 
 
 def test_weak_frames_are_found_from_anywhere(bench: Bench) -> None:
@@ -314,7 +321,7 @@ def test_weak_frames_are_found_from_anywhere(bench: Bench) -> None:
     bench.follower.show_weak(0, 1)
     bench.follower.show_weak(5, -1)
     assert bench.pair.shown == [4, 4]
-    assert bench.state.status == "Frame 4: object 1 has a score of 0.40."
+    assert bench.state.status == "Frame 4: object 1 has a score of 0.40, and 1 more."
     bench.follower.show_weak(4, 1)
     assert bench.state.status == "No weak frame after this one."
     bench.follower.show_frame(2)

@@ -99,6 +99,7 @@ class FollowDock(ModelDock):
         self.way.axis_chosen.connect(controller.choose_axis)
         self.way.frames_chosen.connect(controller.choose_frames)
         self.way.direction_chosen.connect(controller.choose_direction)
+        self.way.early_stop_chosen.connect(controller.choose_early_stop)
         self.run.follow_asked.connect(self._on_follow_asked)
         self.run.cancel_asked.connect(controller.cancel)
         self.run.undo_asked.connect(controller.undo)

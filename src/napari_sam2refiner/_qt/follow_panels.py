@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QRectF, QSignalBlocker, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QGridLayout,
@@ -34,6 +35,7 @@ class WayPanel(QWidget):
     axis_chosen = Signal(object)
     frames_chosen = Signal(int, int)
     direction_chosen = Signal(str)
+    early_stop_chosen = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,8 +60,14 @@ class WayPanel(QWidget):
         form.addRow("Along", self.axis)
         form.addRow("Frames", row)
         form.addRow("Way", self.direction)
+        self.early_stop = QCheckBox("Stop objects that are in doubt")
+        self.early_stop.setToolTip(
+            "From the first frame on where an object goes, falls apart, jumps in size or scores low, it is not followed"
+        )
+        form.addRow(self.early_stop)
         self.axis.activated.connect(lambda index: self.axis_chosen.emit(self.axis.itemData(index)))
         self.direction.activated.connect(lambda index: self.direction_chosen.emit(self.direction.itemData(index)))
+        self.early_stop.clicked.connect(self.early_stop_chosen)
         for frames in (self.first, self.last):
             frames.setKeyboardTracking(False)  # else 120 would be 1 and 12 before
             frames.valueChanged.connect(self._on_frames_edited)
@@ -73,6 +81,7 @@ class WayPanel(QWidget):
                 self.axis.addItem(f"{axis.name} ({axis.size} frames)", axis)
         self.axis.setCurrentIndex(self.axis.findData(state.axis))
         self.direction.setCurrentIndex(self.direction.findData(state.direction))
+        self.early_stop.setChecked(state.early_stop)
         most = 0 if state.axis is None else state.axis.size - 1
         with QSignalBlocker(self.first), QSignalBlocker(self.last):
             for box, value in ((self.first, state.first), (self.last, state.last)):

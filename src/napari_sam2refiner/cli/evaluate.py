@@ -81,6 +81,9 @@ def evaluate(
         list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks or points; repeatable.")
     ] = [1, 3, 5],  # noqa: B006
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames after the first, for video.")] = 20,
+    correct: Annotated[
+        bool, typer.Option("--correct", help="For video: then correct the worst frame by clicks, and follow again.")
+    ] = False,
     targets: Annotated[
         list[float],
         typer.Option("--noc", min=0.01, max=1.0, metavar="IOU", help="Count clicks until this IoU; repeatable."),
@@ -129,7 +132,7 @@ def evaluate(
         if len(protocols) > 1 or markdown_file is not None:
             msg = "--protocol video goes alone, and into --json; leave the others out."
             raise InvalidConfigError(msg)
-        _follow(model, memory, sets, split, frames, objects, json_file, device)
+        _follow(model, memory, sets, split, frames, objects, json_file, device, correct)
         return
     session, is_trained = _open(model, refiner, device)
     numbers = tuple(sorted(set(clicks)))
@@ -178,6 +181,7 @@ def _follow(
     objects: int | None,
     json_file: Path | None,
     device: str,
+    correct: bool,
 ) -> None:
     """Follow objects through sequences, and show how well."""
     from napari_sam2refiner.cli.evaluate_video import follow_sets, save_video, video_table
@@ -186,7 +190,7 @@ def _follow(
     with DownloadBar(model) as bar:
         network = load_model(model, "none", device=device, progress=bar)
     given = None if memory is None else load_memory(memory, device=device)
-    scores = follow_sets(network, Path(model).name, sets, split, frames, objects, given)
+    scores = follow_sets(network, Path(model).name, sets, split, frames, objects, given, correct=correct)
     out.print(video_table(scores))
     if json_file is not None:
         save_video(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.table import Table
 
 from napari_sam2refiner.cli.console import work_bar
@@ -31,8 +32,12 @@ def follow_sets(
     frames: int,
     objects: int | None,
     memory: WindowMemory | None = None,
+    *,
+    correct: bool = False,
 ) -> Scores:
     """Follow the objects of every sequence of the sets, by the model and by its rivals; figures by set and by whom.
+
+    With `correct` the model's worst frame of each is corrected, too.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def follow_sets(
         If no set holds sequences.
     """
     from napari_sam2refiner.datasets.sequences import find_sequences
-    from napari_sam2refiner.evaluation.following import RIVALS, Followed, carried_by, follow
+    from napari_sam2refiner.evaluation.following import RIVALS, Followed, carried_by, correct_worst, follow
 
     sequences = {}
     for one in sets:
@@ -59,19 +64,25 @@ def follow_sets(
             for sequence in progress.track(ones, description=key):
                 for who, found in follow(sequence, followers, frames=frames, objects=objects).items():
                     scores[key][who].add(found)
+                if correct:
+                    scores[key][name].add(correct_worst(sequence, model, memory, frames=frames, objects=objects))
     return scores
 
 
 def video_table(scores: Scores) -> Table:
-    """Mean J over all frames and by distance, and how often what is gone was still drawn."""
-    header = ("set", "objects", "by", "J", *(f"J at {d}" for d in DISTANCES), "gone, still drawn")
+    """Mean J over all frames and by distance, how often what is gone was still drawn, and what a correction gave."""
+    header = ["set", "objects", "by", "J", *(f"J at {d}" for d in DISTANCES), "gone, still drawn"]
+    corrects = any(found.corrected for by in scores.values() for found in by.values())
+    if corrects:
+        header.append("after the worst frame, corrected")
     table = Table(*header, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name, by in scores.items():
         for row, (who, found) in enumerate(by.items()):
             at = (f"{found.j_at(d):.3f}" if d in found.by_distance else "" for d in DISTANCES)
             about = (name, str(found.objects)) if row == 0 else ("", "")
             gone = f"{found.drawn} of {found.gone}" if found.gone else ""
-            table.add_row(*about, who, f"{found.j:.3f}", *at, gone)
+            then = f"{np.mean(found.uncorrected):.3f}, {np.mean(found.corrected):.3f}" if found.corrected else ""
+            table.add_row(*about, who, f"{found.j:.3f}", *at, gone, *([then] if corrects else ()))
     return table
 
 
@@ -87,6 +98,8 @@ def save_video(path: Path, scores: Scores, about: dict[str, Any]) -> None:
                 "j_by_distance": {str(d): found.j_at(d) for d in sorted(found.by_distance)},
                 "gone": found.gone,
                 "gone_still_drawn": found.drawn,
+                "after_worst_frame": found.uncorrected,
+                "after_worst_frame_corrected": found.corrected,
             }
             for who, found in by.items()
         }

@@ -62,6 +62,10 @@ def propagate(
     channel: Annotated[
         list[int], typer.Option("--channel", metavar="INDEX", help="Channel to look at, up to three; all if left out.")
     ] = [],  # noqa: B006
+    early_stop: Annotated[
+        bool,
+        typer.Option(help="Carry an object no further once it goes, splits, jumps in size or is unsure."),
+    ] = False,
     model: ModelOption = "micro",
     memory: MemoryOption = None,
     device: DeviceOption = "auto",
@@ -103,6 +107,7 @@ def propagate(
             "prompts": _digest(objects),
             "frames": f"{wanted[0]} to {wanted[-1]}",
             "direction": direction,
+            "early stop": str(early_stop),
             "memory": memory or "",
         }
         session = StackSession(
@@ -115,7 +120,7 @@ def propagate(
         journal = Journal(place, terms, session.limits)
         for one in objects:
             session.add(one.object_id, one.frame, one.prompts)
-        done = _carry(session, journal, direction, wanted)
+        done = _carry(session, journal, direction, wanted, early_stop)
         _save(session, wanted, output, table)
     journal.remove()
     _print(session, wanted)
@@ -192,7 +197,7 @@ def _digest(objects: Sequence[PromptedObject]) -> str:
     return found.hexdigest()[:16]
 
 
-def _carry(session: StackSession, journal: Journal, direction: Any, wanted: range) -> int:
+def _carry(session: StackSession, journal: Journal, direction: Any, wanted: range, early_stop: bool) -> int:
     """Propagate, keeping every frame as soon as it is done; return how many were."""
     kept = set(journal.restore(session))
     if kept:
@@ -201,7 +206,7 @@ def _carry(session: StackSession, journal: Journal, direction: Any, wanted: rang
     try:
         with work_bar(TimeRemainingColumn()) as bar:
             task = bar.add_task("frames", total=len(wanted))
-            for found in session.propagate(direction, wanted):
+            for found in session.propagate(direction, wanted, early_stop=early_stop):
                 if found.fresh:
                     journal.write(session, found.index)
                     kept.add(found.index)

@@ -1,5 +1,7 @@
 """How well objects are followed through a stack: their masks on the first frame are given, all others are compared.
 
+And what a user gets who then corrects the worst frame by clicks.
+
 Rivals are what a user has without a network: the mask copied, and the parts of Otsu's threshold and a watershed on each
 frame, linked by overlap or by their centroids.
 """
@@ -19,6 +21,7 @@ from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.stack import StackSession
+from napari_sam2refiner.simulated_user import next_click
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets.sequences import AnnotatedSequence
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 Labels = npt.NDArray[Any]
 Follower = Callable[["AnnotatedSequence", Labels, range], Iterator[Labels]]
 """(sequence, objects of the first frame (Y, X), frames) to the objects of each frame, in their order."""
+
+CLICKS, ENOUGH = 3, 0.9  # on each object of the worst frame: at most so many, until this IoU
+AFTER = 10  # frames on which a correction is judged
 
 
 @dataclass
@@ -42,12 +48,17 @@ class Followed:
         How many were followed.
     drawn, gone : int
         How often an object that is gone was still drawn, and how often one was gone.
+    uncorrected, corrected : list of float
+        J of objects on the frames after the worst one of each sequence, without and with clicks on that; empty where
+        this was not asked for.
     """
 
     by_distance: dict[int, list[float]] = field(default_factory=dict)
     objects: int = 0
     drawn: int = 0
     gone: int = 0
+    uncorrected: list[float] = field(default_factory=list)
+    corrected: list[float] = field(default_factory=list)
 
     def add(self, other: Followed) -> None:
         """Add the figures of another sequence."""
@@ -56,6 +67,8 @@ class Followed:
         self.objects += other.objects
         self.drawn += other.drawn
         self.gone += other.gone
+        self.uncorrected += other.uncorrected
+        self.corrected += other.corrected
 
     def j_at(self, distance: int) -> float:
         """Mean J so many frames after the first; nan if there is none."""
@@ -83,20 +96,81 @@ def follow(
     objects : int, optional
         The largest ones only.
     """
-    first, truth = next(
-        (t, truth) for t in range(len(sequence)) if (truth := sequence.truth(t)) is not None and truth.any()
-    )
-    ids, sizes = np.unique(truth[truth > 0], return_counts=True)
-    chosen = ids[np.argsort(-sizes, kind="stable")][:objects]
-    given = np.where(np.isin(truth, chosen), truth, 0)
-    span = range(first, min(first + frames + 1, len(sequence)))
+    given, span = _begin(sequence, frames, objects)
+    first, chosen = span[0], ids_in(given)
     found = {name: Followed(objects=len(chosen)) for name in followers}
     for name, follower in followers.items():
         for t, labels in zip(span, follower(sequence, given, span), strict=True):
             there = sequence.truth(t)
             if t > first and there is not None:
-                _compare(found[name], labels, there, chosen.tolist(), t - first)
+                _compare(found[name], labels, there, chosen, t - first)
     return found
+
+
+def correct_worst(
+    sequence: AnnotatedSequence,
+    model: SAM2Refiner,
+    memory: WindowMemory | None = None,
+    *,
+    frames: int = 20,
+    objects: int | None = None,
+) -> Followed:
+    """Follow as `follow` does, correct the worst frame by a few clicks on each object, and follow again from there.
+
+    The worst frame is that of the lowest mean J, of those after which there are more with truth.
+
+    Returns
+    -------
+    Followed
+        Its `uncorrected` and `corrected`, of up to ten frames after the worst one; the rest is empty.
+    """
+    given, span = _begin(sequence, frames, objects)
+    stack = StackSession(model, sequence, memory=memory)
+    for number in ids_in(given):
+        stack.add(number, span[0], Prompts(mask=given == number))
+    found = {frame.index: frame.labels for frame in stack.propagate("forward", span)}
+    truths = {t: truth for t in span[1:] if (truth := sequence.truth(t)) is not None}
+    before = {t: _ious(found[t], truths[t], ids_in(given)) for t in truths}
+    mean = {t: float(np.mean(list(ious.values()))) for t, ious in list(before.items())[:-1] if ious}
+    worst = min(mean, key=mean.__getitem__, default=None)
+    if worst is None:
+        return Followed()
+    for number in before[worst]:
+        _click(stack, number, worst, truths[worst] == number)
+    then = [t for t in truths if worst < t <= worst + AFTER]
+    found = {frame.index: frame.labels for frame in stack.propagate("forward", range(worst, max(then) + 1))}
+    after = {t: _ious(found[t], truths[t], list(before[worst])) for t in then}
+    pairs = [(before[t][number], value) for t in then for number, value in after[t].items()]
+    return Followed(uncorrected=[pair[0] for pair in pairs], corrected=[pair[1] for pair in pairs])
+
+
+def _begin(sequence: AnnotatedSequence, frames: int, objects: int | None) -> tuple[Labels, range]:
+    """Return the objects of the first frame that has some, and the frames to follow them through."""
+    first, truth = next(
+        (t, truth) for t in range(len(sequence)) if (truth := sequence.truth(t)) is not None and truth.any()
+    )
+    ids, sizes = np.unique(truth[truth > 0], return_counts=True)
+    chosen = ids[np.argsort(-sizes, kind="stable")][:objects]
+    return np.where(np.isin(truth, chosen), truth, 0), range(first, min(first + frames + 1, len(sequence)))
+
+
+def _ious(labels: Labels, truth: Labels, ids: list[int]) -> dict[int, float]:
+    """Return the IoU of each object that is there."""
+    return {number: iou(labels == number, truth == number) for number in ids if (truth == number).any()}
+
+
+def _click(stack: StackSession, number: int, frame: int, truth: npt.NDArray[np.bool_]) -> None:
+    """Correct an object on a frame as a user would."""
+    points: list[tuple[float, float]] = []
+    labels: list[int] = []
+    for _ in range(CLICKS):
+        mask = stack.at(frame).labels == number
+        click = next_click(mask if mask.any() else None, truth)
+        if click is None or iou(mask, truth) >= ENOUGH:
+            return
+        points.append((click.y, click.x))
+        labels.append(int(click.positive))
+        stack.add(number, frame, Prompts(points=points, labels=labels))
 
 
 def _compare(followed: Followed, labels: Labels, truth: Labels, ids: list[int], distance: int) -> None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.sessions.doubt import Glimpse
 
 FAINT = -6.0  # logits below are cut off around a mask
 LOGIT_LIMIT = 32.0  # of an answer that is given back as a mask prompt, as SAM 2 does
@@ -68,6 +71,8 @@ class Impression:
         None where they are not kept.
     embedding : (1, D, g, g) or None
         Of a frame with prompts that it was carried to before: as it was seen then, for further prompts there.
+    glimpse : Glimpse or None
+        What is compared with other frames; None until it is.
     """
 
     mask: Mask
@@ -76,6 +81,7 @@ class Impression:
     pointer: Tensor | None = None
     maps: Tensor | None = None
     embedding: Tensor | None = None
+    glimpse: Glimpse | None = None
 
 
 class Carried(NamedTuple):
@@ -95,11 +101,14 @@ class Track:
         Frames with prompts, and frames that it was carried to.
     steps : dict of int to int
         In which direction it was carried to a frame.
+    ends : dict of int to int
+        Frames from which on it is carried no further, and in which direction that is.
     """
 
     anchors: dict[int, Impression] = field(default_factory=dict)
     others: dict[int, Impression] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
 
     def at(self, frame: int) -> Impression | None:
         """Return what is known of it on a frame."""
@@ -137,6 +146,21 @@ class Track:
         known = [t for t in (*self.anchors, *self.others) if step * (frame - t) > 0]
         return min(known, key=lambda t: abs(frame - t))
 
+    def end(self, frame: int, step: int) -> list[int]:
+        """Carry it no further than to before a frame; return the frames that are forgotten, up to the next anchor."""
+        ahead = min((step * (t - frame) for t in self.anchors if step * (t - frame) > 0), default=None)
+        away = {t: step * (t - frame) for t in self.others if self.steps[t] == step and t not in self.anchors}
+        gone = [t for t, far in away.items() if far >= 0 and (ahead is None or far < ahead)]
+        for t in gone:
+            del self.others[t], self.steps[t]
+        self.ends[frame] = step
+        return gone
+
+    def has_ended(self, frame: int, step: int) -> bool:
+        """Whether it ends between the last anchor and a frame that would be reached by `step`, or there."""
+        last = min((t for t in self.anchors if step * (frame - t) > 0), key=lambda t: abs(frame - t))
+        return any(way == step and step * (t - last) > 0 and step * (frame - t) >= 0 for t, way in self.ends.items())
+
     def drop(self, frame: int) -> None:
         """Take an anchor back, with what was carried from it."""
         self._forget_around(frame)
@@ -153,8 +177,8 @@ class Track:
         """Forget where it was carried to on either side of a frame, as far as the next anchors."""
         before = max((t for t in self.anchors if t < frame), default=-1)
         after = min((t for t in self.anchors if t > frame), default=None)
-        gone = [t for t in self.others if t > before and (after is None or t < after)]
-        for t in gone:
+        for t in [t for t in self.others if t > before and (after is None or t < after)]:
             del self.others[t]
             if t != frame:
                 del self.steps[t]
+        self.ends = {t: way for t, way in self.ends.items() if t <= before or (after is not None and t >= after)}

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -26,7 +26,8 @@ from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, Inv
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import MOST_SAMPLES, check_plane, limits, rescale
 from napari_sam2refiner.sessions.carriers import Carrier, Image, MemoryCarrier, WindowCarrier
-from napari_sam2refiner.sessions.memory import Carried, Mask, Track
+from napari_sam2refiner.sessions.doubt import Glimpse, doubt
+from napari_sam2refiner.sessions.memory import Carried, Impression, Mask, Track
 from napari_sam2refiner.weights.load import load_memory
 
 if TYPE_CHECKING:
@@ -93,13 +94,16 @@ class StackFrame:
     objects : mapping of int to StackObject
         By id.
     fresh : set of int
-        Those that were carried here just now.
+        Those that were carried here just now, or are not carried here any more.
+    doubts : mapping of int to str
+        Why objects that were carried here are worth a look, as words after their names.
     """
 
     index: int
     shape: tuple[int, int]
     objects: Mapping[int, StackObject]
     fresh: frozenset[int] = frozenset()
+    doubts: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint32]:
@@ -242,13 +246,8 @@ class StackSession:
     def at(self, frame: int) -> StackFrame:
         """Return what is known of a frame; raise `InvalidPromptError` if there is none."""
         self._check(1, frame)
-        geometry = Frame(self._shape, self._model.base.input)
-        objects = {}
-        for number, track in self._tracks.items():
-            known = track.at(frame)
-            if known is not None:
-                there = float(torch.tensor(known.object_logit).sigmoid())
-                objects[number] = StackObject(known.score, there, known.mask, geometry)
+        known = {number: track.at(frame) for number, track in self._tracks.items()}
+        objects = {number: self._object(one) for number, one in known.items() if one is not None}
         return StackFrame(frame, self._shape, objects)
 
     def carried(self, frame: int) -> dict[int, Carried]:
@@ -267,7 +266,9 @@ class StackSession:
             if frame not in self._tracks[number].anchors:
                 self._tracks[number].arrive(frame, step, impression)
 
-    def propagate(self, direction: Direction = "both", frames: range | None = None) -> Iterator[StackFrame]:
+    def propagate(
+        self, direction: Direction = "both", frames: range | None = None, *, early_stop: bool = False
+    ) -> Iterator[StackFrame]:
         """Carry every object from its anchors to further frames; what is done already stays and is given again.
 
         Parameters
@@ -276,6 +277,8 @@ class StackSession:
             Forward from each object's first anchor, backward from its last one, or forward and then backward.
         frames : range, optional
             Those to go to; all by default. Frames on the way to them are done, and given, too.
+        early_stop : bool
+            Whether an object is carried no further, and forgotten, from the first frame on where it is worth a look.
 
         Yields
         ------
@@ -300,15 +303,19 @@ class StackSession:
         if not self._tracks:
             msg = "no object has prompts; add one first."
             raise InvalidConfigError(msg)
-        return self._propagate(steps, sorted(wanted))
+        return self._propagate(steps, sorted(wanted), early_stop)
 
-    def _propagate(self, steps: Sequence[int], frames: list[int]) -> Iterator[StackFrame]:
+    def _propagate(self, steps: Sequence[int], frames: list[int], early_stop: bool) -> Iterator[StackFrame]:
         """Go through the frames once in each direction."""
         reader = ThreadPoolExecutor(1, "frames")
         both = len(steps) > 1
+        if not early_stop:
+            for track in self._tracks.values():
+                track.ends.clear()
         try:
             for step in steps:
                 order = self._on_the_way(frames, step)
+                forgotten: dict[int, set[int]] = {}  # objects by frame
                 for number, frame in enumerate(order):
                     due = self._due(frame, step, both)
                     if due:
@@ -317,8 +324,14 @@ class StackSession:
                         with torch.no_grad():
                             self._carrier.carry(list(due.values()), frame, step, there)
                         self._coming.pop(frame, None)
-                    if any(track.at(frame) for track in self._tracks.values()):
-                        yield replace(self.at(frame), fresh=frozenset(due))
+                    doubts = self._doubts(frame)
+                    if early_stop:
+                        for ending in doubts:
+                            for t in self._tracks[ending].end(frame, self._tracks[ending].steps[frame]):
+                                forgotten.setdefault(t, set()).add(ending)
+                    fresh = {*due, *forgotten.get(frame, ())}
+                    if fresh or any(track.at(frame) for track in self._tracks.values()):
+                        yield replace(self.at(frame), fresh=frozenset(fresh), doubts=doubts)
         finally:
             reader.shutdown(cancel_futures=True)
             self._coming.clear()
@@ -343,9 +356,33 @@ class StackSession:
             behind = [step * (frame - anchor) for anchor in track.anchors if step * (frame - anchor) > 0]
             ahead = [step * (anchor - frame) for anchor in track.anchors if step * (anchor - frame) > 0]
             nearer = not (both and ahead) or self._carrier.sees_ahead or min(behind, default=0) <= min(ahead)
-            if track.at(frame) is None and behind and nearer:
+            if track.at(frame) is None and behind and nearer and not track.has_ended(frame, step):
                 due[number] = track
         return due
+
+    def _doubts(self, frame: int) -> dict[int, str]:
+        """Return why objects that were carried to a frame are worth a look."""
+        doubts = {}
+        for number, track in self._tracks.items():
+            if frame in track.others and frame not in track.anchors:
+                before = track.nearest_frame(frame, track.steps[frame])
+                words = doubt(self._glimpse(track, frame), self._glimpse(track, before))
+                if words:
+                    doubts[number] = words
+        return doubts
+
+    def _glimpse(self, track: Track, frame: int) -> Glimpse:
+        """Return what is compared of an object on a frame where it is known."""
+        known = track.known(frame)
+        if known.glimpse is None:
+            one = self._object(known)
+            known.glimpse = Glimpse.of(one.mask & (known.object_logit > 0), one.score)
+        return known.glimpse
+
+    def _object(self, known: Impression) -> StackObject:
+        """Return what is known of an object on a frame, as it is given out."""
+        there = float(torch.tensor(known.object_logit).sigmoid())
+        return StackObject(known.score, there, known.mask, Frame(self._shape, self._model.base.input))
 
     def _check(self, object_id: int, frame: int) -> None:
         """Raise unless an object can have this id, and there is this frame."""

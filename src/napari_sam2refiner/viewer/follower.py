@@ -10,30 +10,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pydantic import Field
 
 from napari_sam2refiner.viewer.history import Act, History
-from napari_sam2refiner.viewer.loader import ModelLoader, Submit
+from napari_sam2refiner.viewer.runs import Pair, Runner, RunState
 from napari_sam2refiner.viewer.segmenter import FollowedFrame, FollowRequest, Job, Outcome, Segmenter
-from napari_sam2refiner.viewer.state import Direction, ModelChoice, ModelState, StackAxis
+from napari_sam2refiner.viewer.state import Direction, StackAxis
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_sam2refiner.planes.plane import PlaneIndex
     from napari_sam2refiner.viewer.canvas import Written as WrittenObjects
-
-WEAK_SCORE = 0.7  # an object with a lower one is worth a look
-WEAK_JUMP = 1.6  # so is one that is so many times as large as on the frame before, or as small
+    from napari_sam2refiner.viewer.loader import Submit
 
 
-class StackPair(Protocol):
+class StackPair(Pair, Protocol):
     """What the follower needs of a stack and its labels in a viewer, as they were when it was told to begin."""
 
     @property
     def name(self) -> str:
         """The labels' name."""
-
-    @property
-    def obstacle(self) -> str:
-        """Why nothing can be followed in this view, with the remedy; empty when it can."""
 
     @property
     def loss(self) -> str:
@@ -48,7 +42,13 @@ class StackPair(Protocol):
         """Another value for another image or other labels."""
 
     def request(
-        self, axis: int, frames: range, direction: Direction, written: Mapping[int, frozenset[int]]
+        self,
+        axis: int,
+        frames: range,
+        direction: Direction,
+        written: Mapping[int, frozenset[int]],
+        *,
+        early_stop: bool,
     ) -> FollowRequest:
         """Return what to ask for."""
 
@@ -83,7 +83,7 @@ class FrameReport:
         return "the objects are followed from here" if self.is_given else self.weak or f"lowest score {self.score:.2f}"
 
 
-class FollowState(ModelState):
+class FollowState(RunState):
     """What the dock shows.
 
     Attributes
@@ -93,12 +93,10 @@ class FollowState(ModelState):
     first, last : int
         Frames to go to, both included.
     direction : "both", "forward" or "backward"
-    running, share : bool, float or None
-        Whether objects are being followed, and the share of the frames that is done; None before the first.
+    early_stop : bool
+        Whether objects are followed no further from where they are worth a look.
     reports : dict of int to FrameReport
         Of the frames that objects were followed to.
-    news : str
-        What happened last.
     next_undo, next_redo : str
         What undo and redo would do; empty when nothing.
     """
@@ -108,10 +106,8 @@ class FollowState(ModelState):
     first: int = 0
     last: int = 0
     direction: Direction = "both"
-    running: bool = False
-    share: float | None = None
+    early_stop: bool = False
     reports: dict[int, FrameReport] = Field(default_factory=dict)
-    news: str = ""
     next_undo: str = ""
     next_redo: str = ""
 
@@ -137,29 +133,8 @@ class FollowState(ModelState):
         return self.news or "Go to a frame where the objects are labelled, then follow them to the others."
 
 
-class Follower:
-    """Keeps the state, the layers and the worker in step.
-
-    Each run has a number; what comes of any but the newest, or of one that was cancelled, is dropped. What was written
-    before stays.
-
-    Parameters
-    ----------
-    state : FollowState
-    segmenter : Segmenter
-        Touched by the worker alone, through jobs.
-    submit : callable
-        Takes a job and what to call with its outcome, on the thread that runs this follower.
-    make_pair : callable
-        Image and labels -> a `StackPair`.
-    report : callable
-        Takes one sentence about what went wrong.
-
-    Attributes
-    ----------
-    is_closed : bool
-        Whether it has let go of everything.
-    """
+class Follower(Runner[FollowState, StackPair]):
+    """Has objects followed; its parameters are those of every `Runner`. What a run has written stays."""
 
     def __init__(
         self,
@@ -169,41 +144,11 @@ class Follower:
         make_pair: Callable[[Any, Any], StackPair],
         report: Callable[[str], None],
     ) -> None:
-        self.state = state
-        self._segmenter = segmenter
-        self._submit = submit
-        self._make_pair = make_pair
-        self._report = report
-        self._models = ModelLoader(
-            state,
-            segmenter,
-            submit,
-            on_started=partial(self._say, ""),
-            on_replaced=lambda: None,
-            on_finished=self._on_load_finished,
-        )
+        super().__init__(state, segmenter, submit, make_pair, report)
         self._history = History()
-        self._runs = 0
         self._run: _Run | None = None
         self._shown: _Shown | None = None  # what the reports are of
         self._written: dict[int, frozenset[int]] = {}  # of what is shown: objects by frame
-        self.is_closed = False
-
-    def set_models(self, models: tuple[ModelChoice, ...]) -> None:
-        """Take the list of models; what is chosen stays chosen."""
-        self.state.models = models
-
-    def choose_file(self, path: str) -> None:
-        """Load a model from the user's own file, again where it is loaded."""
-        self._models.choose_file(path)
-
-    def choose_model(self, name: str | None) -> None:
-        """Load a model, off this thread. The newest choice wins."""
-        self._models.choose_model(name)
-
-    def set_borrowing(self, borrowing: bool) -> None:
-        """Choose whether `micro` refines the masks of a model without a refiner."""
-        self.state.borrowing = borrowing
 
     def look_at(self, image: Any, labels: Any) -> None:
         """List the axes of a stack; where it has others than before, all of its frames are chosen."""
@@ -233,29 +178,33 @@ class Follower:
         """Choose which way to follow."""
         self.state.direction = direction
 
+    def choose_early_stop(self, early_stop: bool) -> None:
+        """Choose whether objects are followed no further from where they are worth a look."""
+        self.state.early_stop = early_stop
+
     def follow(self, image: Any, labels: Any) -> None:
         """Follow the objects of the frame that is shown, or say why not."""
         if self.is_closed or self.state.running or self.state.model is None:
             return
-        if image is None or labels is None:
-            self._fail(f"There is {'no image' if image is None else 'no labels layer'}; open one, then choose it.")
+        pair = self._pair_of(image, labels)
+        if pair is None:
             return
-        pair = self._make_pair(image, labels)
         axis = self.state.axis
         if pair.obstacle or axis is None or axis not in pair.axes:
             self._fail(pair.obstacle or "The axis that frames follow each other on is on display; choose another.")
             return
         frames = range(self.state.first, self.state.last + 1)
-        request = pair.request(axis.axis, frames, self.state.direction, dict(self._written))
+        ask = partial(pair.request, axis.axis, frames, self.state.direction, early_stop=self.state.early_stop)
+        request = ask(dict(self._written))
         if self._shown is not None and (request.key, request.planes) != (self._shown.key, self._shown.planes):
             self._forget()
-            request = pair.request(axis.axis, frames, self.state.direction, {})
+            request = ask({})
         self._runs += 1
         run = self._run = _Run(self._runs, pair, request)
         self._shown = _Shown(pair, request.key, request.planes)
         self.state.running, self.state.share = True, None
         work = partial(self._segmenter.follow, request)
-        job = Job("follow", work, partial(self._on_progressed, run), partial(self._is_current, run))
+        job = Job("follow", work, partial(self._on_progressed, run), partial(self._is_current, run.number))
         self._submit(job, partial(self._on_followed, run))
 
     def cancel(self) -> None:
@@ -302,22 +251,15 @@ class Follower:
         elif not self.state.running:
             self._say(f"No weak frame {'after' if step > 0 else 'before'} this one.")
 
-    def close(self) -> None:
-        """Let go of every layer; may be called again."""
-        self._runs += 1
+    def _let_go(self) -> None:
         self._run = self._shown = None
         self._history = History()
-        self._models.close()
-        self.is_closed = True
 
-    def _on_load_finished(self, error: str) -> None:
-        if error:
-            self._fail(error)
-        else:
-            self._say("")
+    def _words_when_ready(self) -> str:
+        return ""
 
     def _on_progressed(self, run: _Run, share: float) -> None:
-        if self._is_current(run):
+        if self._is_current(run.number):
             self._write(run)
             self.state.share = share
 
@@ -325,21 +267,20 @@ class Follower:
         """Write the frames that have been found meanwhile."""
         self.check_layers()
         reports = dict(self.state.reports)
-        while self._is_current(run) and run.request.found:
+        while self._is_current(run.number) and run.request.found:
             found = run.request.found.popleft()
             if found.fresh:
                 run.write(found)
                 self._written[found.index] = self._written.get(found.index, frozenset()) | found.fresh
-            reports[found.index] = _report(found, run.pixels)
-            run.pixels[found.index] = found.pixels
-        if self._is_current(run):
+            reports[found.index] = _report(found)
+        if self._is_current(run.number):
             self.state.reports = reports
 
     def _on_followed(self, run: _Run, outcome: Outcome) -> None:
-        if not self._is_current(run):
+        if not self._is_current(run.number):
             return
         self._write(run)
-        if not self._is_current(run):
+        if not self._is_current(run.number):
             return
         written = self._end()
         if outcome.error:
@@ -351,10 +292,6 @@ class Follower:
         weak = len(self.state.weak_frames)
         look = f"; {weak} {'is' if weak == 1 else 'are'} worth a look" if weak else ""
         self._say(f"{_frames(written).capitalize()} written in {outcome.value:.1f} s{look}.")
-
-    def _is_current(self, run: _Run) -> bool:
-        """Return whether a run is still wanted; the worker asks this too."""
-        return run.number == self._runs and not self.is_closed
 
     def _end(self) -> int:
         """End the run, whose writing becomes one act; return how many frames it wrote."""
@@ -384,13 +321,6 @@ class Follower:
     def _show_history(self) -> None:
         self.state.next_undo, self.state.next_redo = self._history.next_undo, self._history.next_redo
 
-    def _say(self, news: str) -> None:
-        self.state.news = news
-
-    def _fail(self, error: str) -> None:
-        self._say(error)
-        self._report(error)
-
 
 class _Shown(NamedTuple):
     """What the reports are of: layers as they were, and the frames."""
@@ -401,14 +331,13 @@ class _Shown(NamedTuple):
 
 
 class _Run:
-    """One run: its number, its layers, what was asked, what was written, and sizes of objects by frame."""
+    """One run: its number, its layers, what was asked and what was written."""
 
     def __init__(self, number: int, pair: StackPair, request: FollowRequest) -> None:
         self.number = number
         self.pair = pair
         self.request = request
         self.written: list[tuple[int, frozenset[int], WrittenObjects]] = []
-        self.pixels: dict[int, dict[int, int]] = {}
 
     def write(self, found: FollowedFrame) -> None:
         """Write what was followed to a frame."""
@@ -416,24 +345,14 @@ class _Run:
         self.written.append((found.index, found.fresh, self.pair.write(plane, found.labels, found.fresh)))
 
 
-def _report(found: FollowedFrame, pixels: dict[int, dict[int, int]]) -> FrameReport:
-    """Say how sure a frame is: by its scores, and by objects that go, grow or shrink at once."""
+def _report(found: FollowedFrame) -> FrameReport:
+    """Say how sure a frame is: by its scores, and by what is worth a look."""
     score = min(found.scores.values(), default=0.0)
-    followed = {number: one for number, one in found.scores.items() if number not in found.given}
-    if found.given and not followed:
-        return FrameReport(score, "", is_given=True)
-    for near in (found.index - 1, found.index + 1):
-        for number, before in pixels.get(near, {}).items():
-            now = found.pixels.get(number, 0)
-            if not now:
-                return FrameReport(score, f"object {number} is gone")
-            if not 1 / WEAK_JUMP < now / before < WEAK_JUMP:
-                return FrameReport(score, f"object {number} has {now} pixels after {before}")
-    lowest = min(followed, key=followed.__getitem__, default=None)
-    if lowest is None:
+    for number, words in found.doubts.items():
+        more = f", and {len(found.doubts) - 1} more" if len(found.doubts) > 1 else ""
+        return FrameReport(score, f"object {number} {words}{more}")
+    if not found.scores:
         return FrameReport(score, "no object is there any more")
-    if followed[lowest] < WEAK_SCORE:
-        return FrameReport(score, f"object {lowest} has a score of {followed[lowest]:.2f}")
     return FrameReport(score, "", is_given=bool(found.given))
 
 

@@ -7,24 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_sam2refiner.sessions.relabel import Change
-from napari_sam2refiner.viewer.loader import ModelLoader, Submit
+from napari_sam2refiner.viewer.runs import Pair, Runner, RunState
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Relabelled, RelabelRequest, Segmenter
-from napari_sam2refiner.viewer.state import ModelChoice, ModelState
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.viewer.loader import Submit
 
 
-class LabelledImage(Protocol):
+class LabelledImage(Pair, Protocol):
     """What the relabeller needs of an image and its labels in a viewer, as they were when it was told to begin."""
 
     @property
     def name(self) -> str:
         """The labels' name."""
-
-    @property
-    def obstacle(self) -> str:
-        """Why these labels cannot be refined in this view, with the remedy; empty when they can."""
 
     @property
     def loss(self) -> str:
@@ -44,26 +40,19 @@ class LabelledImage(Protocol):
         """Select an object in that layer and centre the view on it; return whether the layer is still there."""
 
 
-class RelabelState(ModelState):
+class RelabelState(RunState):
     """What the dock shows.
 
     Attributes
     ----------
     most_change : float
         Objects that would change by more, in IoU, are kept as they were.
-    running, share : bool, float or None
-        Whether labels are being refined, and the share of the objects that is done; None before the first.
     changes : tuple of Change
         Of the newest result, those that changed most first.
-    news : str
-        What happened last.
     """
 
     most_change: float = 0.5
-    running: bool = False
-    share: float | None = None
     changes: tuple[Change, ...] = ()
-    news: str = ""
 
     @property
     def can_refine(self) -> bool:
@@ -80,28 +69,8 @@ class RelabelState(ModelState):
         return self.news or "Choose an image and its labels, then refine."
 
 
-class Relabeller:
-    """Keeps the state, the layers and the worker in step.
-
-    Each run has a number; what comes of any but the newest, or of one that was cancelled, is dropped.
-
-    Parameters
-    ----------
-    state : RelabelState
-    segmenter : Segmenter
-        Touched by the worker alone, through jobs.
-    submit : callable
-        Takes a job and what to call with its outcome, on the thread that runs this relabeller.
-    make_pair : callable
-        Image and labels -> a `LabelledImage`.
-    report : callable
-        Takes one sentence about what went wrong.
-
-    Attributes
-    ----------
-    is_closed : bool
-        Whether it has let go of everything.
-    """
+class Relabeller(Runner[RelabelState, LabelledImage]):
+    """Has the labels of one plane refined at a time; its parameters are those of every `Runner`."""
 
     def __init__(
         self,
@@ -111,39 +80,9 @@ class Relabeller:
         make_pair: Callable[[Any, Any], LabelledImage],
         report: Callable[[str], None],
     ) -> None:
-        self.state = state
-        self._segmenter = segmenter
-        self._submit = submit
-        self._make_pair = make_pair
-        self._report = report
-        self._models = ModelLoader(
-            state,
-            segmenter,
-            submit,
-            on_started=partial(self._say, ""),
-            on_replaced=lambda: None,
-            on_finished=self._on_load_finished,
-        )
-        self._runs = 0
+        super().__init__(state, segmenter, submit, make_pair, report)
         self._pair: LabelledImage | None = None  # being refined
         self._shown: tuple[LabelledImage, PlaneIndex] | None = None  # what the changes are of
-        self.is_closed = False
-
-    def set_models(self, models: tuple[ModelChoice, ...]) -> None:
-        """Take the list of models; what is chosen stays chosen."""
-        self.state.models = models
-
-    def choose_file(self, path: str) -> None:
-        """Load a model from the user's own file, again where it is loaded."""
-        self._models.choose_file(path)
-
-    def choose_model(self, name: str | None) -> None:
-        """Load a model, off this thread. The newest choice wins."""
-        self._models.choose_model(name)
-
-    def set_borrowing(self, borrowing: bool) -> None:
-        """Choose whether `micro` refines the masks of a model without a refiner, from the next run on."""
-        self.state.borrowing = borrowing
 
     def set_most_change(self, most_change: float) -> None:
         """Choose how much an object may change."""
@@ -153,10 +92,9 @@ class Relabeller:
         """Refine the labels on the plane that is shown, or say why not."""
         if self.is_closed or not self.state.can_refine:
             return
-        if image is None or labels is None:
-            self._fail(f"There is {'no image' if image is None else 'no labels layer'}; open one, then choose it.")
+        pair = self._pair_of(image, labels)
+        if pair is None:
             return
-        pair = self._make_pair(image, labels)
         if pair.obstacle:
             self._fail(pair.obstacle)
             return
@@ -187,18 +125,11 @@ class Relabeller:
         if self._shown is not None and not self._shown[0].show_object(self._shown[1], object_id):
             self._say("The refined layer was removed; refine again to look at its objects.")
 
-    def close(self) -> None:
-        """Let go of every layer; may be called again."""
-        self._runs += 1
+    def _let_go(self) -> None:
         self._pair = self._shown = None
-        self._models.close()
-        self.is_closed = True
 
-    def _on_load_finished(self, error: str) -> None:
-        if error:
-            self._fail(error)
-        else:
-            self._say(f"{self.state.model} is ready: Refine gives every object on this plane a new outline.")
+    def _words_when_ready(self) -> str:
+        return f"{self.state.model} is ready: Refine gives every object on this plane a new outline."
 
     def _on_progressed(self, run: int, share: float) -> None:
         if self._is_current(run):
@@ -224,21 +155,10 @@ class Relabeller:
         self.state.changes = tuple(sorted(relabelled.changes, key=lambda change: change.iou))
         self._say(f"{_summary(relabelled)} See the layer {name}.")
 
-    def _is_current(self, run: int) -> bool:
-        """Return whether a run is still wanted; the worker asks this too."""
-        return run == self._runs and not self.is_closed
-
     def _end(self) -> None:
         self._runs += 1
         self._pair = None
         self.state.running, self.state.share = False, None
-
-    def _say(self, news: str) -> None:
-        self.state.news = news
-
-    def _fail(self, error: str) -> None:
-        self._say(error)
-        self._report(error)
 
 
 def _summary(relabelled: Relabelled) -> str:

@@ -39,7 +39,7 @@ class FollowingSession(Protocol):
     def at(self, frame: int) -> Any:
         """Return what is known of a frame."""
 
-    def propagate(self, direction: Direction, frames: range) -> Iterator[Any]:
+    def propagate(self, direction: Direction, frames: range, *, early_stop: bool) -> Iterator[Any]:
         """Follow every object, frame by frame."""
 
 
@@ -132,6 +132,8 @@ class FollowRequest:
     frames : range
         Those to go to.
     direction : "both", "forward" or "backward"
+    early_stop : bool
+        Whether objects are followed no further from where they are worth a look.
     written : Written
         Of earlier runs.
     found : deque of FollowedFrame
@@ -146,6 +148,7 @@ class FollowRequest:
     frame: int
     frames: range
     direction: Direction
+    early_stop: bool
     written: Written
     found: deque[FollowedFrame] = field(default_factory=deque)
 
@@ -159,11 +162,13 @@ class FollowedFrame:
     index : int
     labels : (Y, X) integer array
     fresh : set of int
-        Objects that were followed here just now, or before without being written.
+        Objects that were followed here just now, or before without being written, or that are not here any more.
     given : set of int
         Objects that were labelled here, and are followed from here.
-    scores, pixels : dict of int to float, int
-        The model's estimate of each object's IoU, and its size, by id; of those that are there.
+    scores : dict of int to float
+        The model's estimate of each object's IoU, by id; of those that are there.
+    doubts : mapping of int to str
+        Why objects are worth a look, as words after their names.
     """
 
     index: int
@@ -171,7 +176,7 @@ class FollowedFrame:
     fresh: frozenset[int]
     given: frozenset[int]
     scores: dict[int, float]
-    pixels: dict[int, int]
+    doubts: Mapping[int, str]
 
 
 Tell = Callable[[float], None]
@@ -306,15 +311,13 @@ class Segmenter:
         stack = self._following(request)
         unwritten = _heed(stack, request, wanted)
         anchors, passes = stack.anchors, 2 if request.direction == "both" else 1
-        for done, found in enumerate(stack.propagate(request.direction, request.frames), 1):
-            there = {number: one for number, one in found.objects.items() if one.object_score > 0.5}
+        frames = stack.propagate(request.direction, request.frames, early_stop=request.early_stop)
+        for done, found in enumerate(frames, 1):
+            scores = {number: one.score for number, one in found.objects.items() if one.object_score > 0.5}
             given = frozenset(number for number, frames in anchors.items() if found.index in frames)
             fresh = (found.fresh | unwritten.pop(found.index, frozenset())) - given
             if found.index in request.frames and (fresh or given):
-                pixels = np.bincount(found.labels.ravel())
-                scores = {number: one.score for number, one in there.items()}
-                sizes = {number: int(pixels[number]) for number in there if number < len(pixels) and pixels[number]}
-                request.found.append(FollowedFrame(found.index, found.labels, fresh, given, scores, sizes))
+                request.found.append(FollowedFrame(found.index, found.labels, fresh, given, scores, found.doubts))
             tell(min(1.0, done / (passes * len(request.frames))))
         return time.perf_counter() - start
 

@@ -65,7 +65,9 @@ class FollowedLabels(LabelledPair):
         plane = self.plane
         return tuple(_at(plane, axis, step) for step in range(self._shape[axis]))
 
-    def request(self, axis: int, frames: range, direction: Direction, written: Written) -> FollowRequest:
+    def request(
+        self, axis: int, frames: range, direction: Direction, written: Written, *, early_stop: bool
+    ) -> FollowRequest:
         """Return what to ask for: the objects of the plane that is shown, on these frames."""
         planes = self.planes(axis)
         return FollowRequest(
@@ -77,6 +79,7 @@ class FollowedLabels(LabelledPair):
             self.plane.steps[axis],
             frames,
             direction,
+            early_stop,
             written,
         )
 
