@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from bench import Bench
 from fakes import RADII, FakeSession, disc
 from napari.utils.notifications import notification_manager
@@ -15,9 +17,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2refiner._qt.dock import KEYS
-from napari_sam2refiner._qt.models import list_models
-from napari_sam2refiner.viewer.segmenter import Job, Outcome, perform
-from napari_sam2refiner.viewer.state import ModelChoice
+from napari_sam2refiner._qt.models import list_models, load_model, make_session
+from napari_sam2refiner.network.backbones import build_base
+from napari_sam2refiner.viewer.loader import ModelLoader
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
+from napari_sam2refiner.viewer.state import DockState, ModelChoice
 
 SHAPE = (60, 80)
 
@@ -238,6 +242,30 @@ def test_only_models_without_a_refiner_of_their_own_may_borrow() -> None:
     borrows = {model.name: model.borrows for model in list_models()}
     assert not borrows.pop("micro")
     assert all(borrows.values())
+
+
+def test_micro_may_refine_the_masks_of_a_file_of_the_users_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    own = tmp_path / "tiny.pt"
+    torch.save(build_base("sam2.1_hiera_tiny").state_dict(), own)
+    state, jobs, errors = DockState(), list[Any](), list[str]()
+    segmenter = Segmenter(load_model, make_session)
+    loader = ModelLoader(
+        state,
+        segmenter,
+        lambda job, done: jobs.append((job, done)),
+        on_started=lambda: None,
+        on_replaced=lambda: None,
+        on_finished=errors.append,
+    )
+    for name, borrows in ((str(own), True), ("micro", False)):
+        loader.choose_file(name)
+        job, done = jobs.pop()
+        done(perform(job))
+        assert state.model == name
+        assert state.can_borrow == borrows
+        assert state.refines != borrows, "not before that is wanted"
+    assert errors == ["", ""]
 
 
 def test_error_becomes_a_notification_and_nothing_changes(bench: Any) -> None:

@@ -28,16 +28,22 @@ def list_models() -> tuple[ModelChoice, ...]:
 
 
 def load_model(name: str, tell: Tell) -> Any:
-    """Load a model in the thread that will use it; `tell` gets the downloaded share, 0 to 1."""
+    """Load a model in the thread that will use it; `tell` gets the downloaded share, 0 to 1.
+
+    One without a refiner of its own, be it from the registry or from the user's file, may borrow that of `micro`.
+    """
     with _no_collection():
         import torch
 
-        from napari_sam2refiner.weights import load_model as load
+        from napari_sam2refiner.weights.load import lend_refiner
+        from napari_sam2refiner.weights.load import load_model as load
 
     # One core is left to the window: with all of them taken, drawing waits for each convolution.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
-    refiner = next((LENDER for model in list_models() if model.name == name and model.borrows), None)
-    return load(name, refiner, device="auto", progress=lambda done, total: tell(done / max(total, 1)))
+    model = load(name, device="auto", progress=lambda done, total: tell(done / max(total, 1)))
+    if model.is_untrained and model.backbone != LENDER:
+        lend_refiner(model)
+    return model
 
 
 @contextmanager

@@ -95,12 +95,15 @@ class ModelLoader:
         self._state.loading, self._state.loaded = False, None
         self._state.model = self.loaded
         if not outcome.error:
-            self._list(name)
+            self._list(name, borrows=bool(outcome.value))
         self._on_finished(f"{name} cannot be loaded: {outcome.error}" if outcome.error else "")
 
-    def _list(self, name: str) -> None:
-        """List a model that has been loaded as being on disk."""
+    def _list(self, name: str, *, borrows: bool) -> None:
+        """List a model that has been loaded as being on disk; of a file only now is known whether it borrows."""
         models = self._state.models
         if name not in [model.name for model in models]:
             models = (*models, ModelChoice(name, 0, True, f"from {name}"))
-        self._state.models = tuple(replace(model, on_disk=model.on_disk or model.name == name) for model in models)
+        self._state.models = tuple(
+            replace(model, on_disk=True, borrows=model.borrows or borrows) if model.name == name else model
+            for model in models
+        )

@@ -258,11 +258,15 @@ class Segmenter:
         self._make_stack = make_stack
         self._stack: tuple[Hashable, FollowingSession] | None = None  # the latest
 
-    def load(self, name: str, tell: Tell) -> None:
-        """Load a model and forget what the one before has seen; that one goes on where the new one cannot be had."""
+    def load(self, name: str, tell: Tell) -> bool:
+        """Load a model and forget what the one before has seen; that one goes on where the new one cannot be had.
+
+        Return whether another model's refiner is lent to it.
+        """
         self._model = self._load_model(name, tell)
         self._sessions.clear()
         self._stack = None
+        return getattr(self._model, "second", None) is not None
 
     def prepare(self, request: Request, tell: Tell) -> None:
         """Look at the plane, so that the first click need not wait for it; a click in between ends this."""

@@ -95,8 +95,7 @@ def load_model(
     load_state(model.base, weights.base, source.path)
     model.name, model.backbone, model.refiner_name = source.name, backbone, None
     if refiner == MICRO and backbone != MICRO:
-        model.second = load_model(MICRO, device=target, dtype=dtype)
-        model.refiner_name = MICRO
+        lend_refiner(model, target, dtype)
     elif refiner != NO_REFINER:
         if refiner is not None and refiner != source.name:
             source = _find(refiner, "refiner", progress)
@@ -107,6 +106,12 @@ def load_model(
             model.refiner_name = source.name
     model.device, model.compute_dtype = target, compute_dtype
     return model.to(target).eval()
+
+
+def lend_refiner(model: SAM2Refiner, device: str | torch.device = "auto", dtype: DType = "auto") -> None:
+    """Let the masks of a model of another backbone go through `micro` as mask prompts."""
+    model.second = load_model(MICRO, device=device, dtype=dtype)
+    model.refiner_name = MICRO
 
 
 def load_memory(name_or_path: str | Path = "window_memory", *, device: str | torch.device = "auto") -> WindowMemory:
