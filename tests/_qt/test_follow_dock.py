@@ -115,18 +115,74 @@ def test_objects_are_followed_and_taken_back(bench: Any) -> None:
     assert not user.errors()
 
 
-def test_an_object_that_goes_may_end_there(bench: Any) -> None:
-    movie = np.where(TRUTH == 5, 300, 100) + np.random.default_rng(0).normal(0, 10, TRUTH.shape)
-    movie[:2] = MOVIE[:2]
-    user = bench(movie.astype(np.uint16), point=(0,), labels=on_frame(0))
+def growing(radii: tuple[int, ...]) -> np.ndarray:
+    """A disc whose radius on each frame is given, beside one that stays."""
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return np.stack(
+        [
+            np.where(
+                (rows - 40) ** 2 + (columns - 40) ** 2 < r**2, 1, 5 * ((rows - 70) ** 2 + (columns - 105) ** 2 < 100)
+            )
+            for r in radii
+        ]
+    )
+
+
+@pytest.fixture
+def jumping(bench: Any) -> Bench:
+    """The first object of two is twice as wide from frame 3 on."""
+    truth = growing((12, 12, 12, 24, 24))
+    movie = (100 + 200 * (truth > 0) + np.random.default_rng(0).normal(0, 10, truth.shape)).astype(np.uint16)
+    labels = np.zeros_like(movie)
+    labels[1] = truth[1]
+    user: Bench = bench(movie, labels=labels)
+    return user
+
+
+def there(labels: np.ndarray) -> list[bool]:
+    assert all((plane == 5).any() for plane in labels), "the other one is followed on"
+    return [bool((plane == 1).any()) for plane in labels]
+
+
+def test_an_object_in_doubt_may_end_there_and_what_is_drawn_then_goes_on(jumping: Bench) -> None:
+    user = jumping
     user.press(user.dock.way.early_stop)
-    assert user.dock.state.early_stop
     user.follow()
-    assert [set(np.unique(plane)) for plane in user.labels] == [{0, 1, 5}, {0, 1, 5}, {0, 5}, {0, 5}, {0, 5}]
-    assert "object 1" in user.dock.state.reports[2].weak
-    user.press(user.dock.way.early_stop)
-    assert not user.dock.state.early_stop
+    assert there(user.labels) == [True, True, True, False, False]
+    assert "object 1 has" in user.dock.state.reports[3].weak
+    drawn = growing((12, 12, 12, 24, 24))[3] == 1
+    user.labels[3][drawn] = 1
+    user.follow()
+    assert there(user.labels) == [True] * 5
+    np.testing.assert_array_equal(user.labels[3] == 1, drawn)
     assert not user.errors()
+
+
+def test_objects_may_be_ended_after_a_run_and_undo_brings_them_back(jumping: Bench) -> None:
+    user = jumping
+    user.follow()
+    before = user.labels.copy()
+    assert there(before) == [True] * 5
+    user.press(user.dock.way.early_stop)
+    user.follow()
+    assert there(user.labels) == [True, True, True, False, False]
+    user.press(user.dock.run.undo)
+    np.testing.assert_array_equal(user.labels, before)
+    user.follow()
+    assert there(user.labels) == [True, True, True, False, False], "what was undone is not taken for the user's"
+    user.press(user.dock.way.early_stop)
+    user.follow()
+    np.testing.assert_array_equal(user.labels, before)
+
+
+def test_an_end_that_a_correction_moves_leaves_nothing_beyond_it(jumping: Bench) -> None:
+    user = jumping
+    user.follow()
+    user.viewer.dims.set_current_step(0, 2)
+    user.labels[2][40:44, 28:34] = 0
+    user.press(user.dock.way.early_stop)
+    user.follow()
+    assert there(user.labels) == [True, True, True, False, False]
 
 
 def test_a_correction_goes_on_and_leaves_everything_else(bench: Any) -> None:

@@ -108,14 +108,25 @@ def test_frames_beyond_the_range_are_done_on_the_way_and_not_written(stack: Path
     assert [bool(plane.any()) for plane in load_labels(tmp_path / "o.tif")] == [True, False, False, True, True, False]
 
 
-def test_an_object_in_doubt_may_end_there(stack: Path, tmp_path: Path) -> None:
-    frames = tifffile.imread(stack)
-    frames[3:] = frames[3:].min()
-    tifffile.imwrite(tmp_path / "dark.tif", frames, imagej=True, metadata={"axes": "TYX"})
-    command = (tmp_path / "dark.tif", "--labels", tmp_path / "first.tif", "-o", tmp_path / "o.tif", "--early-stop")
-    result = run(*command)
+def test_an_object_in_doubt_may_end_there(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:96, :128]
+    truth = np.stack([np.hypot(rows - 40, columns - 60) < r for r in (12, 12, 12, 24, 24, 24)])
+    frames = (100 + 200 * truth + np.random.default_rng(0).normal(0, 8, truth.shape)).astype(np.uint16)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for t, frame in enumerate(frames):
+        tifffile.imwrite(folder / f"{t}.tif", frame)
+    tifffile.imwrite(tmp_path / "first.tif", truth[0].astype(np.uint8))
+    command = (folder, "--labels", tmp_path / "first.tif", "-o")
+    result = run(*command, tmp_path / "all.tif")
     assert result.exit_code == 0, result.output
-    assert [bool(plane.any()) for plane in load_labels(tmp_path / "o.tif")] == [True, True, True, False, False, False]
+    assert load_labels(tmp_path / "all.tif").any((1, 2)).all()
+    (folder / "5.tif").write_bytes(b"II*\0nothing")
+    truth[5] = False
+    stopping = (*command, tmp_path / "some.tif", "--early-stop")
+    result = run(*stopping)
+    assert result.exit_code == 0, "what comes after the end is not even read"
+    assert load_labels(tmp_path / "some.tif").any((1, 2)).tolist() == [True, True, True, False, False, False]
 
 
 def test_an_object_that_is_nowhere_is_said_to_be(stack: Path, tmp_path: Path) -> None:

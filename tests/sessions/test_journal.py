@@ -74,6 +74,21 @@ def test_an_interrupted_run_goes_on_as_it_would_have(model: SAM2Refiner, frames:
     assert not (tmp_path / "run").exists()
 
 
+def test_where_an_object_ended_comes_back(frames: np.ndarray, tmp_path: Path) -> None:
+    micro = load_model("micro", "none", device="cpu")
+    frames = frames.copy()
+    frames[5:, :, :90] = 100  # the first disc is gone
+    stack, journal = prompted(micro, frames), Journal(tmp_path / "run", TERMS, LIMITS)
+    for found in stack.propagate("forward", early_stop=True):
+        journal.write(stack, found.index)
+    assert 1 not in stack.at(5).objects
+    resumed, journal = prompted(micro, frames), Journal(tmp_path / "run", TERMS, LIMITS)
+    journal.restore(resumed)
+    again = list(resumed.propagate("forward", early_stop=True))
+    assert not any(found.fresh for found in again)
+    assert [found.index for found in again if 1 in found.ended] == [5, 6]
+
+
 def test_another_run_is_not_mixed_with_it(frames: np.ndarray, tmp_path: Path) -> None:
     Journal(tmp_path / "run", TERMS | {"model": "sam2"}, LIMITS)
     assert Journal.limits_in(tmp_path / "run") is None

@@ -273,11 +273,15 @@ def test_from_two_anchors_frames_are_reached_from_the_nearer_one(micro: SAM2Refi
 
 
 class Leaving(Moving):
-    """The first disc is not there from frame 3 on."""
+    """The first disc is not there on some frames."""
+
+    def __init__(self, away: tuple[int, ...] = (3, 4, 5)) -> None:
+        super().__init__()
+        self.away = away
 
     def truth(self, t: int) -> np.ndarray:
         truth = super().truth(t)
-        return np.where(truth == 1, 0, truth) if t > 2 else truth
+        return np.where(truth == 1, 0, truth) if t in self.away else truth
 
 
 def test_an_object_in_doubt_ends_there_and_a_correction_goes_on(micro: SAM2Refiner) -> None:
@@ -289,17 +293,29 @@ def test_an_object_in_doubt_ends_there_and_a_correction_goes_on(micro: SAM2Refin
     assert not doubts[1]
     assert not doubts[2]
     assert 1 in doubts[3]
-    fresh = {frame.index: set(frame.fresh) for frame in stack.propagate("forward", early_stop=True)}
-    known = [set(stack.at(t).objects) for t in range(6)]
-    assert known == [{1, 2}, {1, 2}, {1, 2}, {2}, {2}, {2}]
-    assert all(1 in fresh[t] for t in (3, 4, 5))
-    assert not any(2 in now for now in fresh.values())
-    assert not any(frame.fresh for frame in stack.propagate("forward", early_stop=True))
+    stopped = list(stack.propagate("forward", early_stop=True))
+    assert [set(frame.ended) for frame in stopped] == [set(), set(), set(), {1}, {1}, {1}]
+    assert not any(frame.fresh for frame in stopped)
+    assert [set(stack.at(t).objects) for t in range(6)] == [{1, 2}, {1, 2}, {1, 2}, {2}, {2}, {2}]
+    assert set(stack.carried(3)) == {1, 2}
+    assert stack.carried(3)[1].impression is None, "it ends there"
     stack.remove(2)
     stack.add(1, 4, Prompts(mask=frames.truth(4) == 2))
     list(stack.propagate("forward", early_stop=True))
     assert [1 in stack.at(t).objects for t in range(6)] == [True, True, True, False, True, True]
     assert 1 in next(frame for frame in stack.propagate("forward") if frame.index == 3).fresh
+
+
+def test_from_the_middle_objects_end_on_both_sides(micro: SAM2Refiner) -> None:
+    frames = Leaving(away=(0, 5))
+    stack = StackSession(micro, frames)
+    for number in (1, 2):
+        stack.add(number, 2, Prompts(mask=frames.truth(2) == number))
+    list(stack.propagate())
+    stopped = {(frame.index, 1 in frame.ended) for frame in stack.propagate(early_stop=True)}
+    assert {t for t, ended in stopped if ended} == {0, 5}
+    assert [1 in stack.at(t).objects for t in range(6)] == [False, True, True, True, True, False]
+    assert all(2 in stack.at(t).objects for t in range(6))
 
 
 def test_frames_on_the_way_to_the_range_are_passed(micro: SAM2Refiner) -> None:

@@ -13,7 +13,7 @@ from napari_sam2refiner.errors import InvalidConfigError, ReadError, SaveError
 from napari_sam2refiner.training import loop
 from napari_sam2refiner.training.base import BaseCourse
 from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
-from napari_sam2refiner.training.launch import Machines
+from napari_sam2refiner.training.launch import Machines, launch
 from napari_sam2refiner.training.loop import Course, Moment, Run, average, averaged_weights, groups, set_rate, train
 from napari_sam2refiner.weights.format import read_weights
 
@@ -234,6 +234,26 @@ def test_two_processes_take_other_samples_and_share_gradients(tmp_path: Path) ->
     first = torch.load(tmp_path / "one" / "checkpoint.pt", weights_only=True)["optimizer"]["state"][0]["exp_avg"].item()
     assert second != first
     assert state["step"] == 20
+
+
+def test_in_bfloat16_networks_compute_in_it_and_samples_stay_as_they_are() -> None:
+    sample = Machines(devices=3)  # a frozen dataclass, as samples are
+
+    class Seeing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+
+        def forward(self, given: Machines) -> torch.Tensor:
+            assert given is sample
+            inside = self.layer(torch.ones(1, 2))
+            kinds.append(inside.dtype)
+            return inside.float().sum()
+
+    kinds: list[torch.dtype] = []
+    for machines in (Machines(), Machines(bf16=True)):
+        launch(machines, lambda fabric: fabric.setup_module(Seeing())(sample))
+    assert kinds == [torch.float32, torch.bfloat16]
 
 
 def test_an_error_of_a_process_is_as_clear_as_without(tmp_path: Path) -> None:

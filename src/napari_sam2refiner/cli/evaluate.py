@@ -134,6 +134,9 @@ def evaluate(
             raise InvalidConfigError(msg)
         _follow(model, memory, sets, split, frames, objects, json_file, device, correct)
         return
+    if correct:
+        msg = "--correct is for objects that are followed; ask for --protocol video, or leave it out."
+        raise InvalidConfigError(msg)
     session, is_trained = _open(model, refiner, device)
     numbers = tuple(sorted(set(clicks)))
     protocol = Protocol(

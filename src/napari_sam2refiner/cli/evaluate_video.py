@@ -98,11 +98,17 @@ def save_video(path: Path, scores: Scores, about: dict[str, Any]) -> None:
                 "j_by_distance": {str(d): found.j_at(d) for d in sorted(found.by_distance)},
                 "gone": found.gone,
                 "gone_still_drawn": found.drawn,
-                "after_worst_frame": found.uncorrected,
-                "after_worst_frame_corrected": found.corrected,
+                "j_after_worst_frame": _mean(found.uncorrected),
+                "j_after_worst_frame_corrected": _mean(found.corrected),
+                "objects_after_worst_frame": len(found.corrected),
             }
             for who, found in by.items()
         }
         for name, by in scores.items()
     }
     save_text(path, json.dumps({**about, "sets": sets}, indent=1) + "\n")
+
+
+def _mean(values: list[float]) -> float | None:
+    """Return the mean; None of nothing."""
+    return float(np.mean(values)) if values else None

@@ -207,7 +207,7 @@ def _carry(session: StackSession, journal: Journal, direction: Any, wanted: rang
         with work_bar(TimeRemainingColumn()) as bar:
             task = bar.add_task("frames", total=len(wanted))
             for found in session.propagate(direction, wanted, early_stop=early_stop):
-                if found.fresh:
+                if found.fresh or session.carried(found.index).keys() & found.ended:
                     journal.write(session, found.index)
                     kept.add(found.index)
                 done.add(found.index)

@@ -63,4 +63,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise SaveError(msg) from error
     finally:
         with suppress(OSError):  # the error that left it there matters more
-            shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink(missing_ok=True)

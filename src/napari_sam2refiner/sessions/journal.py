@@ -83,6 +83,9 @@ class Journal:
         tensors: dict[str, Tensor] = {}
         about: dict[str, Any] = {}
         for number, (step, known) in stack.carried(frame).items():
+            if known is None:
+                about[str(number)] = [step]
+                continue
             tensors[f"{number}.mask"] = known.mask.part.contiguous()
             if known.pointer is not None:
                 tensors[f"{number}.pointer"] = known.pointer.cpu().contiguous()
@@ -100,7 +103,11 @@ class Journal:
                 with safe_open(path, "pt") as file:
                     about = json.loads(file.metadata()["objects"])
                     there = set(file.keys())
-                    for number, (step, score, object_logit, place, shape, outside) in about.items():
+                    for number, (step, *known) in about.items():
+                        if not known:
+                            carried[int(number)] = Carried(step, None)
+                            continue
+                        score, object_logit, place, shape, outside = known
                         mask = Mask(file.get_tensor(f"{number}.mask"), tuple(place), tuple(shape), outside)
                         pointer = f"{number}.pointer"
                         pointed = file.get_tensor(pointer) if pointer in there else None

@@ -73,6 +73,8 @@ class Impression:
         Of a frame with prompts that it was carried to before: as it was seen then, for further prompts there.
     glimpse : Glimpse or None
         What is compared with other frames; None until it is.
+    agreement : float or None
+        IoU of what was given with what the base makes of it; None until it is asked.
     """
 
     mask: Mask
@@ -82,13 +84,14 @@ class Impression:
     maps: Tensor | None = None
     embedding: Tensor | None = None
     glimpse: Glimpse | None = None
+    agreement: float | None = None
 
 
 class Carried(NamedTuple):
-    """An object on a frame that it was carried to, in the direction `step`, 1 or -1."""
+    """An object on a frame that it was carried to, in the direction `step`, 1 or -1; None where it ends."""
 
     step: int
-    impression: Impression
+    impression: Impression | None
 
 
 @dataclass
@@ -101,14 +104,14 @@ class Track:
         Frames with prompts, and frames that it was carried to.
     steps : dict of int to int
         In which direction it was carried to a frame.
-    ends : dict of int to int
+    ends : set of (int, int)
         Frames from which on it is carried no further, and in which direction that is.
     """
 
     anchors: dict[int, Impression] = field(default_factory=dict)
     others: dict[int, Impression] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
-    ends: dict[int, int] = field(default_factory=dict)
+    ends: set[tuple[int, int]] = field(default_factory=set)
 
     def at(self, frame: int) -> Impression | None:
         """Return what is known of it on a frame."""
@@ -146,20 +149,19 @@ class Track:
         known = [t for t in (*self.anchors, *self.others) if step * (frame - t) > 0]
         return min(known, key=lambda t: abs(frame - t))
 
-    def end(self, frame: int, step: int) -> list[int]:
-        """Carry it no further than to before a frame; return the frames that are forgotten, up to the next anchor."""
+    def end(self, frame: int, step: int) -> None:
+        """Carry it no further than to before a frame: forget it there and beyond, up to the next anchor."""
         ahead = min((step * (t - frame) for t in self.anchors if step * (t - frame) > 0), default=None)
-        away = {t: step * (t - frame) for t in self.others if self.steps[t] == step and t not in self.anchors}
-        gone = [t for t, far in away.items() if far >= 0 and (ahead is None or far < ahead)]
-        for t in gone:
-            del self.others[t], self.steps[t]
-        self.ends[frame] = step
-        return gone
+        away = {t: step * (t - frame) for t in self.others if self.steps[t] == step}
+        for t, far in away.items():
+            if far >= 0 and (ahead is None or far < ahead):
+                del self.others[t], self.steps[t]
+        self.ends.add((frame, step))
 
     def has_ended(self, frame: int, step: int) -> bool:
         """Whether it ends between the last anchor and a frame that would be reached by `step`, or there."""
         last = min((t for t in self.anchors if step * (frame - t) > 0), key=lambda t: abs(frame - t))
-        return any(way == step and step * (t - last) > 0 and step * (frame - t) >= 0 for t, way in self.ends.items())
+        return any(way == step and step * (t - last) > 0 and step * (frame - t) >= 0 for t, way in self.ends)
 
     def drop(self, frame: int) -> None:
         """Take an anchor back, with what was carried from it."""
@@ -181,4 +183,4 @@ class Track:
             del self.others[t]
             if t != frame:
                 del self.steps[t]
-        self.ends = {t: way for t, way in self.ends.items() if t <= before or (after is not None and t >= after)}
+        self.ends = {(t, way) for t, way in self.ends if t <= before or (after is not None and t >= after)}

@@ -94,7 +94,9 @@ class StackFrame:
     objects : mapping of int to StackObject
         By id.
     fresh : set of int
-        Those that were carried here just now, or are not carried here any more.
+        Those that were carried here just now.
+    ended : set of int
+        Those that are not carried here, as they ended here or before.
     doubts : mapping of int to str
         Why objects that were carried here are worth a look, as words after their names.
     """
@@ -103,6 +105,7 @@ class StackFrame:
     shape: tuple[int, int]
     objects: Mapping[int, StackObject]
     fresh: frozenset[int] = frozenset()
+    ended: frozenset[int] = frozenset()
     doubts: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
@@ -251,10 +254,12 @@ class StackSession:
         return StackFrame(frame, self._shape, objects)
 
     def carried(self, frame: int) -> dict[int, Carried]:
-        """Return what `restore` takes: the objects, by id, that were carried to a frame, without its anchors."""
+        """Return what `restore` takes: the objects, by id, that were carried to a frame or end there."""
         self._check(1, frame)
         there = {number: track for number, track in self._tracks.items() if frame in track.others}
-        return {n: Carried(track.steps[frame], track.others[frame]) for n, track in there.items()}
+        carried = {n: Carried(track.steps[frame], track.others[frame]) for n, track in there.items()}
+        ends = {n: Carried(way, None) for n, track in self._tracks.items() for t, way in track.ends if t == frame}
+        return {**ends, **carried}
 
     def restore(self, frame: int, carried: Mapping[int, Carried]) -> None:
         """Take up what was carried to a frame before, by the same prompts; raise `InvalidPromptError` without them."""
@@ -263,7 +268,9 @@ class StackSession:
             if number not in self._tracks:
                 msg = f"there is no object {number}; add its prompts before what was carried from them."
                 raise InvalidPromptError(msg)
-            if frame not in self._tracks[number].anchors:
+            if impression is None:
+                self._tracks[number].ends.add((frame, step))
+            elif frame not in self._tracks[number].anchors:
                 self._tracks[number].arrive(frame, step, impression)
 
     def propagate(
@@ -315,11 +322,10 @@ class StackSession:
         try:
             for step in steps:
                 order = self._on_the_way(frames, step)
-                forgotten: dict[int, set[int]] = {}  # objects by frame
                 for number, frame in enumerate(order):
-                    due = self._due(frame, step, both)
+                    due, ended = self._due(frame, step, both)
                     if due:
-                        self._read_ahead(reader, (t for t in order[number + 1 :] if self._due(t, step, both)))
+                        self._read_ahead(reader, (t for t in order[number + 1 :] if self._due(t, step, both)[0]))
                         there = [known for track in self._tracks.values() if (known := track.at(frame))]
                         with torch.no_grad():
                             self._carrier.carry(list(due.values()), frame, step, there)
@@ -327,11 +333,12 @@ class StackSession:
                     doubts = self._doubts(frame)
                     if early_stop:
                         for ending in doubts:
-                            for t in self._tracks[ending].end(frame, self._tracks[ending].steps[frame]):
-                                forgotten.setdefault(t, set()).add(ending)
-                    fresh = {*due, *forgotten.get(frame, ())}
-                    if fresh or any(track.at(frame) for track in self._tracks.values()):
-                        yield replace(self.at(frame), fresh=frozenset(fresh), doubts=doubts)
+                            if self._tracks[ending].steps[frame] == step:  # else another pass has come here
+                                self._tracks[ending].end(frame, step)
+                                ended.add(ending)
+                    if ended or any(track.at(frame) for track in self._tracks.values()):
+                        fresh, gone = frozenset(due.keys() - ended), frozenset(ended)
+                        yield replace(self.at(frame), fresh=fresh, ended=gone, doubts=doubts)
         finally:
             reader.shutdown(cancel_futures=True)
             self._coming.clear()
@@ -349,22 +356,28 @@ class StackSession:
         first = max(ahead, key=lambda t: step * (order[0] - t), default=order[0])
         return [*range(first, order[0], step), *order]
 
-    def _due(self, frame: int, step: int, both: bool) -> dict[int, Track]:
-        """Objects that have yet to be carried to a frame in this direction; in both, from the nearer anchor."""
-        due = {}
+    def _due(self, frame: int, step: int, both: bool) -> tuple[dict[int, Track], set[int]]:
+        """Objects that have yet to be carried to a frame in this direction, and those that ended on the way.
+
+        In both directions, from the nearer anchor.
+        """
+        due, ended = {}, set()
         for number, track in self._tracks.items():
             behind = [step * (frame - anchor) for anchor in track.anchors if step * (frame - anchor) > 0]
             ahead = [step * (anchor - frame) for anchor in track.anchors if step * (anchor - frame) > 0]
             nearer = not (both and ahead) or self._carrier.sees_ahead or min(behind, default=0) <= min(ahead)
-            if track.at(frame) is None and behind and nearer and not track.has_ended(frame, step):
-                due[number] = track
-        return due
+            if track.at(frame) is None and behind and nearer:
+                if track.has_ended(frame, step):
+                    ended.add(number)
+                else:
+                    due[number] = track
+        return due, ended
 
     def _doubts(self, frame: int) -> dict[int, str]:
         """Return why objects that were carried to a frame are worth a look."""
         doubts = {}
         for number, track in self._tracks.items():
-            if frame in track.others and frame not in track.anchors:
+            if frame in track.others:
                 before = track.nearest_frame(frame, track.steps[frame])
                 words = doubt(self._glimpse(track, frame), self._glimpse(track, before))
                 if words:
@@ -375,8 +388,9 @@ class StackSession:
         """Return what is compared of an object on a frame where it is known."""
         known = track.known(frame)
         if known.glimpse is None:
-            one = self._object(known)
-            known.glimpse = Glimpse.of(one.mask & (known.object_logit > 0), one.score)
+            # What is cut off around a mask is faint; those of the square have other pixels than the plane.
+            mask = (known.mask.part > 0).numpy() if known.mask.shape == self._shape else self._object(known).mask
+            known.glimpse = Glimpse.of(mask, known.score)
         return known.glimpse
 
     def _object(self, known: Impression) -> StackObject:

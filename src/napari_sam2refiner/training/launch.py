@@ -83,7 +83,7 @@ def _fabric(machines: Machines) -> Fabric:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
 
-        from napari_sam2refiner.training.precision import Half
+        from napari_sam2refiner.training.precision import Bfloat16
     except ImportError as error:
         msg = "training needs Lightning Fabric, which is not installed; run: pip install 'napari-sam2refiner[train]'"
         raise InvalidConfigError(msg) from error
@@ -102,7 +102,7 @@ def _fabric(machines: Machines) -> Fabric:
         devices=machines.devices,
         num_nodes=machines.nodes,
         strategy=strategy,
-        plugins=[Half(machines.device)] if half else None,
+        plugins=[Bfloat16(machines.device)] if half else None,
     )
 
 

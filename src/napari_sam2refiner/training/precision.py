@@ -7,7 +7,7 @@ from typing import Any
 from lightning_fabric.plugins import MixedPrecision
 
 
-class Half(MixedPrecision):
+class Bfloat16(MixedPrecision):
     """bfloat16 for the networks alone: samples stay the plain values that they are, which Fabric would take apart.
 
     Parameters

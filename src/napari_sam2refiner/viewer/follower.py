@@ -270,9 +270,14 @@ class Follower(Runner[FollowState, StackPair]):
         while self._is_current(run.number) and run.request.found:
             found = run.request.found.popleft()
             if found.fresh:
-                run.write(found)
-                self._written[found.index] = self._written.get(found.index, frozenset()) | found.fresh
-            reports[found.index] = _report(found)
+                before = self._written.get(found.index, frozenset())
+                self._written[found.index] = (before - found.fresh) | (found.fresh & found.known)
+                run.write(found, before, self._written[found.index])
+            report = _report(found)
+            if report is None:
+                reports.pop(found.index, None)
+            else:
+                reports[found.index] = report
         if self._is_current(run.number):
             self.state.reports = reports
 
@@ -302,17 +307,22 @@ class Follower(Runner[FollowState, StackPair]):
         if run.written:
             self._history.add(Act("following", partial(self._take_back, run), partial(self._write_again, run)))
             self._show_history()
-        return len({frame for frame, _, _ in run.written})
+        return len({one.frame for one in run.written})
 
     def _take_back(self, run: _Run) -> None:
-        for frame, ids, written in reversed(run.written):
-            written.undo()
-            self._written[frame] = self._written.get(frame, frozenset()) - ids
+        for one in reversed(run.written):
+            one.pixels.undo()
+            self._note(run, one.frame, one.before)
 
     def _write_again(self, run: _Run) -> None:
-        for frame, ids, written in run.written:
-            written.redo()
-            self._written[frame] = self._written.get(frame, frozenset()) | ids
+        for one in run.written:
+            one.pixels.redo()
+            self._note(run, one.frame, one.after)
+
+    def _note(self, run: _Run, frame: int, written: frozenset[int]) -> None:
+        """Keep what runs have written on a frame of what is shown; a run that is undone may be of other layers."""
+        if self._shown is not None and (self._shown.key, self._shown.planes) == (run.request.key, run.request.planes):
+            self._written[frame] = written
 
     def _forget(self) -> None:
         """Show nothing any more of what was followed."""
@@ -330,6 +340,15 @@ class _Shown(NamedTuple):
     planes: tuple[PlaneIndex, ...]
 
 
+class _Written(NamedTuple):
+    """What a run wrote on a frame, and the objects that runs had written there before and after."""
+
+    frame: int
+    pixels: WrittenObjects
+    before: frozenset[int]
+    after: frozenset[int]
+
+
 class _Run:
     """One run: its number, its layers, what was asked and what was written."""
 
@@ -337,23 +356,22 @@ class _Run:
         self.number = number
         self.pair = pair
         self.request = request
-        self.written: list[tuple[int, frozenset[int], WrittenObjects]] = []
+        self.written: list[_Written] = []
 
-    def write(self, found: FollowedFrame) -> None:
-        """Write what was followed to a frame."""
-        plane = self.request.planes[found.index]
-        self.written.append((found.index, found.fresh, self.pair.write(plane, found.labels, found.fresh)))
+    def write(self, found: FollowedFrame, before: frozenset[int], after: frozenset[int]) -> None:
+        """Write what was followed to a frame; the objects that runs have written there, before and after."""
+        pixels = self.pair.write(self.request.planes[found.index], found.labels, found.fresh)
+        self.written.append(_Written(found.index, pixels, before, after))
 
 
-def _report(found: FollowedFrame) -> FrameReport:
-    """Say how sure a frame is: by its scores, and by what is worth a look."""
+def _report(found: FollowedFrame) -> FrameReport | None:
+    """Say how sure a frame is: by its scores, and by what is worth a look; None where nothing was to be found."""
     score = min(found.scores.values(), default=0.0)
-    for number, words in found.doubts.items():
+    if found.doubts:
+        number, words = next(iter(found.doubts.items()))
         more = f", and {len(found.doubts) - 1} more" if len(found.doubts) > 1 else ""
         return FrameReport(score, f"object {number} {words}{more}")
-    if not found.scores:
-        return FrameReport(score, "no object is there any more")
-    return FrameReport(score, "", is_given=bool(found.given))
+    return FrameReport(score, "", is_given=bool(found.given)) if found.scores else None
 
 
 def _frames(count: int) -> str:

@@ -163,6 +163,8 @@ class FollowedFrame:
     labels : (Y, X) integer array
     fresh : set of int
         Objects that were followed here just now, or before without being written, or that are not here any more.
+    known : set of int
+        Objects that were followed or labelled here, also those that were found to be gone; not those that ended.
     given : set of int
         Objects that were labelled here, and are followed from here.
     scores : dict of int to float
@@ -174,6 +176,7 @@ class FollowedFrame:
     index: int
     labels: npt.NDArray[Any]
     fresh: frozenset[int]
+    known: frozenset[int]
     given: frozenset[int]
     scores: dict[int, float]
     doubts: Mapping[int, str]
@@ -315,13 +318,16 @@ class Segmenter:
         stack = self._following(request)
         unwritten = _heed(stack, request, wanted)
         anchors, passes = stack.anchors, 2 if request.direction == "both" else 1
-        frames = stack.propagate(request.direction, request.frames, early_stop=request.early_stop)
-        for done, found in enumerate(frames, 1):
+        followed = stack.propagate(request.direction, request.frames, early_stop=request.early_stop)
+        for done, found in enumerate(followed, 1):
             scores = {number: one.score for number, one in found.objects.items() if one.object_score > 0.5}
             given = frozenset(number for number, frames in anchors.items() if found.index in frames)
-            fresh = (found.fresh | unwritten.pop(found.index, frozenset())) - given
+            stale = found.ended & request.written.get(found.index, frozenset())
+            fresh = (found.fresh | unwritten.pop(found.index, frozenset()) | stale) - given
             if found.index in request.frames and (fresh or given):
-                request.found.append(FollowedFrame(found.index, found.labels, fresh, given, scores, found.doubts))
+                known = frozenset(found.objects)
+                frame = FollowedFrame(found.index, found.labels, fresh, known, given, scores, found.doubts)
+                request.found.append(frame)
             tell(min(1.0, done / (passes * len(request.frames))))
         return time.perf_counter() - start
 
