@@ -90,20 +90,22 @@ class Prompts:
         part = Prompts(self.points[inside] - start, self.labels[inside], boxes, mask)
         return part if part.has_positive else None
 
-    def check(self, shape: tuple[int, int]) -> None:
+    def check(self, shape: tuple[int, int], *, corrects: bool = False) -> None:
         """Raise unless the prompts mean an object on a plane of this shape.
 
         Parameters
         ----------
         shape : (int, int)
             Rows and columns of the plane.
+        corrects : bool
+            Whether there is a mask that they correct, so that negative points alone mean something.
 
         Raises
         ------
         InvalidPromptError
             No positive prompt, a point outside the plane, a box that does not touch it, a mask of another shape.
         """
-        if not self.has_positive:
+        if not self.has_positive and not corrects:
             msg = "there is no positive prompt; add a positive point, a box or a mask on the object."
             raise InvalidPromptError(msg)
         end = np.array(shape) - 0.5

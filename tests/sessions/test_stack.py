@@ -18,6 +18,7 @@ from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.backbones import _HIERA, Sam21Base
 from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.image import ImageSession
 from napari_sam2refiner.sessions.stack import StackSession
 from napari_sam2refiner.weights import load_model
 
@@ -304,6 +305,45 @@ def test_an_object_in_doubt_ends_there_and_a_correction_goes_on(micro: SAM2Refin
     list(stack.propagate("forward", early_stop=True))
     assert [1 in stack.at(t).objects for t in range(6)] == [True, True, True, False, True, True]
     assert 1 in next(frame for frame in stack.propagate("forward") if frame.index == 3).fresh
+
+
+def test_a_negative_point_alone_corrects_what_was_carried(micro: SAM2Refiner) -> None:
+    frames = Moving()
+    stack = StackSession(micro, frames)
+    stack.add(1, 0, Prompts(mask=frames.truth(0) > 0))  # both discs, as if they were one
+    with pytest.raises(InvalidPromptError, match="there is no positive prompt"):
+        stack.add(1, 2, Prompts([(78, 60)], [0]))
+    list(stack.propagate("forward", range(3)))
+    assert stack.at(2).objects[1].mask[78, 60]
+    mask = stack.add(1, 2, Prompts([(78, 60)], [0])).objects[1].mask
+    assert not mask[78, 60]
+    assert iou(mask, frames.truth(2) == 1) > 0.8
+    stack.add(2, 0, Prompts([(5, 5)]))
+    everywhere = [(y, x) for y in range(5, 120, 10) for x in range(5, 160, 10)]
+    list(stack.propagate("forward", range(2)))
+    stack.add(1, 1, Prompts(everywhere, [0] * len(everywhere)))  # nothing need be left of it
+
+
+def test_an_object_that_is_back_is_found_again(micro: SAM2Refiner) -> None:
+    frames = Leaving(away=(3,))
+    stack = StackSession(micro, frames)
+    stack.add(1, 0, Prompts(mask=frames.truth(0) == 1))
+    found = {frame.index: frame for frame in stack.propagate("forward")}
+    assert not found[3].objects[1].mask.any()
+    assert found[3].doubts == {1: "is gone"}
+    assert found[4].doubts == {1: "is there again"}
+    assert all(iou(found[t].objects[1].mask, frames.truth(t) == 1) > 0.85 for t in (4, 5))
+
+
+def test_an_object_that_the_base_outlines_otherwise_stays_as_it_was_given(micro: SAM2Refiner) -> None:
+    frames = Moving()
+    half = [(frames.truth(t) == 1) & (np.mgrid[:120, :160][0] < 50) for t in range(3)]
+    (answer,) = ImageSession(micro).set_image(frames[0]).predict_many([Prompts(mask=half[0])])
+    assert iou(answer.mask, half[0]) < 0.55, "the base sees the whole disc"
+    stack = StackSession(micro, frames)
+    stack.add(1, 0, Prompts(mask=half[0]))
+    list(stack.propagate("forward", range(3)))
+    assert all(iou(stack.at(t).objects[1].mask, half[t]) > 0.62 for t in (1, 2))
 
 
 def test_from_the_middle_objects_end_on_both_sides(micro: SAM2Refiner) -> None:

@@ -1,14 +1,15 @@
 """How an object gets from one frame of a stack to the next.
 
 `MemoryCarrier` is SAM 2's way (Ravi et al., arXiv 2408.00714), exactly: memory attention over what is remembered.
-`MaskCarrier` is that of a base whose memory is not trained: the mask of the frame before is the prompt, and neighbours
-compete for pixels.
+`WindowCarrier` is that of a base whose memory is not trained: a window memory finds each object, the base outlines it,
+and neighbours compete for pixels.
 
 Letters: Y, X rows and columns of a frame; N objects; D width of the network; g = S/16; h stride-4 pixels of the square.
 """
 
 from __future__ import annotations
 
+import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network import memory
 from napari_sam2refiner.network.base import Decoded, Features
 from napari_sam2refiner.network.frames import Frame
@@ -36,9 +38,12 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.float32]
 
-READY = 2  # frames that stay ready for prompts and windows
+READY = 3  # frames that stay ready for prompts and windows
 DRAWN = 10.0  # logit of a mask that was given
 LOST = -1.0  # logit, at most, of a pixel that a neighbour is surer of
+THERE, BACK = 0.5, 2.5  # logits from which on an object counts as there; as there again
+PATIENCE = 3  # frames on which an object that was lost is looked for again, where it was last
+AGREED = 0.7  # IoU of a given mask with the base's answer to it, from which on the base outlines that object
 
 
 class Carrier(ABC):
@@ -292,34 +297,56 @@ class WindowCarrier(Carrier):
         """Find every object near where it was last."""
         asked = [looked for track in tracks if (looked := self._look_for(track, frame, step)) is not None]
         found = self.in_batches(asked, lambda part: self._found(part, frame))
-        there_now = [(looked.track, *one) for looked, one in zip(asked, found, strict=True) if _is_there(*one)]
-        answers = self._ready(frame).session.predict_many(
-            [Prompts(mask=logits.numpy() > 0) for _, logits, _ in there_now]
-        )
+        seen = [
+            _Sighted(looked, logits, object_logit)
+            for looked, (logits, object_logit) in zip(asked, found, strict=True)
+            if object_logit > looked.least and bool((logits > 0).any())
+        ]
+        outlines = self._outlined(seen, frame)
         surest = torch.full(self.shape, -torch.inf)
         for known in there:
             surest[known.mask.logits() > 0] = torch.inf
-        for answer in answers:
-            torch.maximum(surest, torch.from_numpy(answer.logits), out=surest)
-        for (track, _, object_logit), answer in zip(there_now, answers, strict=True):
-            logits = torch.from_numpy(answer.logits)
+        for logits, _ in outlines:
+            torch.maximum(surest, logits, out=surest)
+        for one, (logits, score) in zip(seen, outlines, strict=True):
             own = torch.where(logits >= surest, logits, logits.clamp(max=LOST))
             if (own > 0).any():
-                track.arrive(frame, step, Impression(Mask.of(own), answer.score, object_logit))
+                one.looked.track.arrive(frame, step, Impression(Mask.of(own), score, one.object_logit))
         for track in tracks:
             if track.at(frame) is None:
                 track.arrive(frame, step, self._gone())
 
+    def _outlined(self, seen: Sequence[_Sighted], frame: int) -> list[tuple[Tensor, float]]:
+        """Return logits (Y, X) and predicted IoU of objects: the base's where it outlines them as was given."""
+        outlines = [(one.logits, _expected_iou(one.logits)) for one in seen]
+        places = [place for place, one in enumerate(seen) if self._agreement(one.looked) >= AGREED]
+        answers = self._ready(frame).session.predict_many(
+            [Prompts(mask=seen[place].logits.numpy() > 0) for place in places]
+        )
+        for place, answer in zip(places, answers, strict=True):
+            outlines[place] = torch.from_numpy(answer.logits), answer.score
+        return outlines
+
+    def _agreement(self, looked: _Looked) -> float:
+        """Return the IoU of what was given of an object with what the base makes of it; asked once."""
+        known = looked.track.anchors[looked.anchor]
+        if known.agreement is None:
+            mask = known.mask.logits().numpy() > 0
+            answer = self._ready(looked.anchor).session.predict(Prompts(mask=mask))
+            known.agreement = iou(answer.mask, mask)
+        return known.agreement
+
     def _look_for(self, track: Track, frame: int, step: int) -> _Looked | None:
-        """Return where to look for an object and what is remembered of it; None if it is gone."""
-        last = track.nearest_frame(frame, step)
-        known = track.known(last)
-        if known.object_logit <= 0:
+        """Return where to look for an object and what is remembered of it; None if it is given up."""
+        last, is_back = _last_seen(track, frame, step)
+        if last is None:
             return None
-        mask = known.mask.logits() > 0
+        mask = track.known(last).mask.logits() > 0
         anchors = [t for t, given in track.anchors.items() if given.object_logit > 0]
         anchor = min(anchors, key=lambda t: abs(t - frame))
-        return _Looked(track, last, Window.around(mask), mask, self._remembered(track, anchor))
+        return _Looked(
+            track, last, Window.around(mask), mask, anchor, self._remembered(track, anchor), BACK if is_back else THERE
+        )
 
     def _found(self, looked: Sequence[_Looked], frame: int) -> list[tuple[Tensor, float]]:
         """Return logits (Y, X) of objects on a frame, and how surely they are there."""
@@ -353,14 +380,16 @@ class WindowCarrier(Carrier):
         return Memory(keys, values)
 
     def _ready(self, frame: int) -> _Ready:
-        """Return a frame, ready for prompts and windows; the latest ones are kept."""
-        if frame not in self._latest:
+        """Return a frame, ready for prompts and windows; those that were used last are kept."""
+        ready = self._latest.pop(frame, None)
+        if ready is None:
             image = self.image(frame)
-            while len(self._latest) >= READY:
-                self._latest.pop(next(iter(self._latest)))
             session = ImageSession(self.model).set_image(image, limits=(0.0, 1.0))
-            self._latest[frame] = _Ready(session, frame_scales(torch.from_numpy(image)))
-        return self._latest[frame]
+            ready = _Ready(session, frame_scales(torch.from_numpy(image)))
+        while len(self._latest) >= READY:
+            self._latest.pop(next(iter(self._latest)))
+        self._latest[frame] = ready
+        return ready
 
     def _gone(self) -> Impression:
         """What is kept of an object that is not there."""
@@ -375,15 +404,42 @@ class _Ready(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """An object, the frame it was on last, where to look for it, its mask there (Y, X), and what is remembered."""
+    """Where to look for an object, and what is known of it.
+
+    The frame it was on last, the window there, its mask there (Y, X), its nearest anchor, what is remembered of that,
+    and the logit from which on it counts as there.
+    """
 
     track: Track
     last: int
     window: Window
     mask: Tensor
+    anchor: int
     memory: Memory
+    least: float
 
 
-def _is_there(logits: Tensor, object_logit: float) -> bool:
-    """Whether anything of an object was found."""
-    return object_logit > 0 and bool((logits > 0).any())
+class _Sighted(NamedTuple):
+    """An object that was found: logits (Y, X), and how surely it is there."""
+
+    looked: _Looked
+    logits: Tensor
+    object_logit: float
+
+
+def _last_seen(track: Track, frame: int, step: int) -> tuple[int | None, bool]:
+    """Return the frame on which an object was last, None if it is given up; and whether it was lost since then."""
+    behind = (t for t in (*track.anchors, *track.others) if step * (frame - t) > 0)
+    for missed, t in enumerate(heapq.nsmallest(PATIENCE + 1, behind, key=lambda t: abs(frame - t))):
+        if track.known(t).object_logit > 0:
+            return t, missed > 0
+        if t in track.anchors:  # somebody says that it is gone
+            break
+    return None, False
+
+
+def _expected_iou(logits: Tensor) -> float:
+    """Return the IoU that a mask has on average with masks drawn from its own probabilities, nearly."""
+    near = logits[logits > -DRAWN]
+    shares, inside = near.sigmoid(), near > 0
+    return float(shares[inside].sum() / (inside.sum() + shares[~inside].sum()))

@@ -203,7 +203,8 @@ class StackSession:
             At least 1; a new object, or one to correct.
         frame : int
         prompts : Prompts
-            All prompts of the object on this frame. Points correct the mask that is there; a mask stands as it is.
+            All prompts of the object on this frame. Points correct the mask that is there, also negative ones alone; a
+            mask stands as it is.
 
         Returns
         -------
@@ -218,8 +219,9 @@ class StackSession:
             If the frame cannot be read.
         """
         self._check(object_id, frame)
-        prompts.check(self._shape)
         track = self._tracks.get(object_id, Track())
+        known = track.at(frame)
+        prompts.check(self._shape, corrects=known is not None and known.object_logit > 0 and len(prompts.points) > 0)
         with torch.no_grad():
             impression = self._carrier.prompted(track, frame, prompts)
         track.take(frame, impression)

@@ -56,7 +56,10 @@ def window_for(prompts: Prompts, answer: Prediction, side: int) -> Window | None
         S.
     """
     shape = answer.mask.shape
-    first, last = _extent(prompts, answer.mask)
+    places = _corners(prompts, answer.mask)
+    if not len(places):  # nothing is left of what negative points correct
+        return None
+    first, last = places.min(0), places.max(0)
     longer = max(shape)
     size = float((last - first).max()) * side / longer
     if size > SMALL:
@@ -88,16 +91,15 @@ def is_better_from_afar(answer: Prediction, farther: Prediction, side: int) -> b
     return bool(LARGE[0] <= longer * side / max(farther.mask.shape) <= LARGE[1])
 
 
-def _extent(prompts: Prompts, mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """First and last (y, x) of what the mask and the positive prompts take up together."""
+def _corners(prompts: Prompts, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Corners (N, 2) of what the mask and the positive prompts take up."""
     points = prompts.points[prompts.labels]
     corners = [points - 0.5, points + 0.5, prompts.boxes[:, :2], prompts.boxes[:, 2:]]
     for area in (mask, prompts.mask):
         box = None if area is None else bounding_window(area)
         if box is not None:
             corners += [np.array([[s.start, s.stop] for s in box]).T - 0.5]
-    places = np.concatenate(corners)
-    return places.min(0), places.max(0)
+    return np.concatenate(corners)
 
 
 def _span(middle: float, length: int, size: int) -> tuple[int, int]:

@@ -184,6 +184,8 @@ class MemoryTrainingConfig(TrainingConfig):
     """Share of the draws from frames where some object ends that take such a one."""
     damaged: float = Field(0.6, ge=0, le=1)
     """Share of objects whose mask on the frame before is not the true one."""
+    rolled: float = Field(0.6, ge=0, le=1)
+    """Share of steps in which objects are followed over two frames, the second time from what was found."""
     farthest: int = Field(3, ge=1)
     """Frames from one to the next, at most."""
     there_weight: float = Field(0.3, ge=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,15 @@ from napari_sam2refiner.training.readers import training_fields
 from napari_sam2refiner.weights.format import write_weights
 
 HELD_OUT = 48  # passages of each held-out set in a validation
+
+
+class _Step(NamedTuple):
+    """N objects that were found on a frame: truth, logits, object logits and hints."""
+
+    truth: Tensor
+    logits: Tensor
+    object_logits: Tensor
+    hints: Tensor
 
 
 class MemoryCourse(Course[MemoryTrainingConfig]):
@@ -74,25 +84,45 @@ class MemoryCourse(Course[MemoryTrainingConfig]):
     def forward(self, samples: list[Passage], moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step and figures for the log."""
         rng = np.random.default_rng([self.config.seed, 2, moment.step, moment.rank])
-        truth, found, object_logits, hints = self._find(samples, earlier=rng.random() < 0.8)
-        there = (truth.sum((1, 2)) > 0).float()
-        loss = mask_loss(found, truth).mean()
-        loss = loss + self.config.there_weight * F.binary_cross_entropy_with_logits(object_logits, there)
-        known = there > 0
+        earlier, rolled = rng.random() < 0.8, rng.random() < self.config.rolled
+        steps = self._find(samples, earlier=earlier, rolled=rolled)
+        loss = torch.stack([self._loss(step) for step in steps]).mean()
+        last = steps[-1]
+        known = last.truth.sum((1, 2)) > 0
         with torch.no_grad():
-            ious, copied = (mask_iou(one[known], truth[known] > 0.5).mean().item() for one in (found, hints - 0.5))
-            right = ((object_logits > 0) == known).float().mean().item()
-        return loss, {"loss": loss.item(), "iou_found": ious, "iou_copied": copied, "there": right}
+            found, copied = (
+                mask_iou(one[known], last.truth[known] > 0.5).mean().item() for one in (last.logits, last.hints - 0.5)
+            )
+            right = ((last.object_logits > 0) == known).float().mean().item()
+        return loss, {"loss": loss.item(), "iou_found": found, "iou_copied": copied, "there": right}
 
-    def _find(self, samples: Sequence[Passage], *, earlier: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return truth, logits, object logits and hints of passages; with or without the earlier frame."""
+    def _loss(self, step: _Step) -> Tensor:
+        """Of masks, and of whether the objects are there."""
+        there = (step.truth.sum((1, 2)) > 0).float()
+        missed = F.binary_cross_entropy_with_logits(step.object_logits, there)
+        return mask_loss(step.logits, step.truth).mean() + self.config.there_weight * missed
+
+    def _find(self, samples: Sequence[Passage], *, earlier: bool, rolled: bool) -> list[_Step]:
+        """Find the objects; with or without the earlier frame; `rolled` is from the frame before the one before."""
         device = self.memory.sharpness.device
-        pixels, masks = (torch.stack([getattr(s, name) for s in samples], 1).to(device) for name in ("pixels", "masks"))
-        seen = self.memory.encode(pixels.flatten(0, 1))
-        first, before, now = (type(seen)(*(maps.unflatten(0, (3, -1))[t] for maps in seen)) for t in range(3))
+        pixels, masks, shift = (
+            torch.stack([getattr(s, name) for s in samples], axis).to(device)
+            for name, axis in (("pixels", 1), ("masks", 1), ("shift", 0))
+        )
+        used = [0, 1, 2, 3, 4] if rolled else [0, 3, 4]
+        seen = self.memory.encode(pixels[used].flatten(0, 1))
+        first, *pairs = (
+            type(seen)(*(maps.unflatten(0, (len(used), -1))[t] for maps in seen)) for t in range(len(used))
+        )
         remembered = self.memory.remember(first, masks[0]) if earlier else None
-        found = self.memory.find(now, before, masks[1], remembered)
-        return masks[2], found.logits.float(), found.object_logits.float(), masks[1]
+        hints, steps = masks[used[1]], list[_Step]()
+        for place in range(0, len(pairs), 2):
+            if steps:  # as in use: what was found a step before is the hint, not the truth
+                hints = handed_on(steps[-1].logits.detach(), shift, masks[3])
+            found = self.memory.find(pairs[place + 1], pairs[place], hints, remembered)
+            truth = masks[used[place + 2]]
+            steps.append(_Step(truth, found.logits.float(), found.object_logits.float(), hints))
+        return steps
 
     def validate(self) -> dict[str, float]:
         """Return the IoU of what is found, and of the copied mask, on passages of each held-out set."""
@@ -100,13 +130,16 @@ class MemoryCourse(Course[MemoryTrainingConfig]):
         for name, passages in self.held_out.items():
             values = []
             for start in range(0, HELD_OUT, 16):
-                truth, found, _, hints = self._find([passages[i] for i in range(start, start + 16)], earlier=True)
-                known = truth.sum((1, 2)) > 0
-                values += [[mask_iou(one[known], truth[known] > 0.5)] for one in (found, hints - 0.5)]
-            figures[f"{name}_found"] = torch.cat([v[0] for v in values[::2]]).mean().item()
-            figures[f"{name}_copied"] = torch.cat([v[0] for v in values[1::2]]).mean().item()
+                some = [passages[i] for i in range(start, start + 16)]
+                (one,) = self._find(some, earlier=True, rolled=False)
+                _, two = self._find(some, earlier=True, rolled=True)
+                known = one.truth.sum((1, 2)) > 0
+                masks = {"found": one.logits, "copied": one.hints - 0.5, "found_twice": two.logits}
+                values.append({what: mask_iou(mask[known], one.truth[known] > 0.5) for what, mask in masks.items()})
+            for what in values[0]:
+                figures[f"{name}_{what}"] = torch.cat([value[what] for value in values]).mean().item()
         if figures:
-            for what in ("found", "copied"):
+            for what in ("found", "copied", "found_twice"):
                 figures[f"mean_{what}"] = float(np.mean([figures[f"{name}_{what}"] for name in self.held_out]))
         return figures
 
@@ -117,7 +150,8 @@ class MemoryCourse(Course[MemoryTrainingConfig]):
         """Words for a row of the log or of a validation."""
         if "mean_found" in figures:
             return ", ".join(
-                f"{name} {figures[f'{name}_found']:.3f} (copied {figures[f'{name}_copied']:.3f})"
+                f"{name} {figures[f'{name}_found']:.3f} (copied {figures[f'{name}_copied']:.3f}, "
+                f"after two steps {figures[f'{name}_found_twice']:.3f})"
                 for name in self.held_out
             )
         return f"loss {figures['loss']:.3f}, IoU {figures['iou_found']:.3f} (copied {figures['iou_copied']:.3f})"
@@ -125,6 +159,16 @@ class MemoryCourse(Course[MemoryTrainingConfig]):
     def write(self, path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
         """Write a file with the memory."""
         write_weights(path, backbone="any", memory=weights, metadata=metadata)
+
+
+def handed_on(logits: Tensor, shift: Tensor, given: Tensor) -> Tensor:
+    """Return masks (N, W, W) that were found in one window as hints in the next; what is given where none was."""
+    theta = torch.zeros(len(shift), 2, 3, device=shift.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = shift[:, 2]
+    theta[:, 0, 2], theta[:, 1, 2] = shift[:, 1], shift[:, 0]
+    grid = F.affine_grid(theta, [len(logits), 1, *logits.shape[1:]], align_corners=False)
+    moved = F.grid_sample((logits > 0).float()[:, None], grid, align_corners=False)[:, 0]
+    return torch.where(moved.flatten(1).any(1)[:, None, None], moved, given)
 
 
 def _moving(data: list[Path], sets: Mapping[str, object], split: Split) -> dict[str, Sequence[MovingFields]]:

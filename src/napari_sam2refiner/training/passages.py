@@ -1,4 +1,4 @@
-"""Passages: an object on three frames, as it is remembered and as it is to be found, each in its window.
+"""Passages: an object on four frames, as it is remembered and as it is to be found twice, in its windows.
 
 From annotated sequences; and from still images and scenes, whose frames are made by moving, bending and lighting them
 differently.
@@ -30,24 +30,30 @@ if TYPE_CHECKING:
     from napari_sam2refiner.training.config import MemoryTrainingConfig
 
 REGION, LARGEST = 4.5, 320  # sides of what is cut out: in extents of the object, and in pixels after it is made smaller
-Three = tuple[Field, Field, Field]
+Four = tuple[Field, Field, Field, Field]
+BEFORE, PRESENT = 2, 3  # of the four
 
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """One object on three frames: an earlier one, the one before, and the present.
+    """One object on four frames: an earlier one that is remembered, two in a row, and the present.
 
     Attributes
     ----------
-    pixels : (3, 4, W, W)
-        The earlier frame in its own window, the other two in the present one.
-    masks : (3, W, W)
-        Shares, 0 to 1: what is remembered of the first two (of the second perhaps not the truth), and the truth of the
-        present.
+    pixels : (5, 4, W, W)
+        The earlier frame in a window of its own; the two in a row in one around the object on the first of them; the
+        second again, and the present, in one around the object on the second.
+    masks : (5, W, W)
+        The same of the object, shares of 0 to 1: what is remembered, what is known of the first in a row (perhaps not
+        the truth), the truth of the second, what is known of the second, the truth of the present.
+    shift : (3,)
+        Where the middle of the last window is in the one before, y and x, in halves of its side; and the last one's
+        side in its own.
     """
 
     pixels: Tensor
     masks: Tensor
+    shift: Tensor
 
 
 class MovingFields:
@@ -62,10 +68,10 @@ class MovingFields:
             if truth is not None:
                 self.frames[t] = Field(f"{sequence.name}/{t}", image, truth, ends)
 
-    def draw(self, rng: np.random.Generator, farthest: int, ending: float) -> tuple[Three, int] | None:
-        """Return three frames in one direction and an object of the second; None if there is none.
+    def draw(self, rng: np.random.Generator, farthest: int, ending: float) -> tuple[Four, int] | None:
+        """Return four frames in one direction and an object of the third; None if there is none.
 
-        It is one that is not on the third, where there is one, in a share `ending` of the draws.
+        It is one that is not on the fourth, where there is one, in a share `ending` of the draws.
         """
         times = list(self.frames)
         before = int(rng.choice(times))
@@ -76,10 +82,11 @@ class MovingFields:
             return None
         gone = np.setdiff1d(ids, self.frames[before + step].labels)
         number = int(rng.choice(gone if len(gone) and rng.random() < ending else ids))
-        earlier = before - int(rng.integers(0, 8)) * int(np.sign(step))
-        if earlier not in self.frames or not (self.frames[earlier].labels == number).any():
-            earlier = before
-        return (self.frames[earlier], self.frames[before], self.frames[before + step]), number
+        wanted = (before - int(rng.integers(0, 8)) * int(np.sign(step)), before - step)
+        earlier, first = (
+            self.frames[t if t in self.frames and (self.frames[t].labels == number).any() else before] for t in wanted
+        )
+        return (earlier, first, self.frames[before], self.frames[before + step]), number
 
 
 class PassageDataset(Dataset[Passage]):
@@ -127,27 +134,27 @@ class PassageDataset(Dataset[Passage]):
         msg = f"{MOST_TRIES} draws held no object of {SMALLEST_OBJECT} pixels; give sets with larger objects."
         raise ReadError(msg)
 
-    def _still(self, rng: np.random.Generator) -> tuple[Three, int]:
+    def _still(self, rng: np.random.Generator) -> tuple[Four, int]:
         assert self.stills is not None, "asked for only where there are some"
         field = self.stills.draw(rng)
         ids = np.unique(field.labels)
-        return (field, field, field), int(rng.choice(ids[ids > 0]))
+        return (field, field, field, field), int(rng.choice(ids[ids > 0]))
 
-    def _moving(self, rng: np.random.Generator) -> tuple[Three, int] | None:
+    def _moving(self, rng: np.random.Generator) -> tuple[Four, int] | None:
         sequences = list(self.moving.values())[int(rng.choice(len(self.shares), p=self.shares))]
         return sequences[int(rng.integers(len(sequences)))].draw(rng, self.config.farthest, self.config.ending)
 
 
 def _passage(
-    fields: Three, number: int, rng: np.random.Generator, config: MemoryTrainingConfig, *, still: bool
+    fields: Four, number: int, rng: np.random.Generator, config: MemoryTrainingConfig, *, still: bool
 ) -> Passage | None:
     """Cut a passage; None if its object is too small to see."""
-    rows, columns = np.nonzero(fields[1].labels == number)
+    rows, columns = np.nonzero(fields[BEFORE].labels == number)
     if len(rows) < SMALLEST_OBJECT:
         return None
     extent = max(np.ptp(rows), np.ptp(columns)) + 1
     # Where the field is smaller than that, there is nothing to see around it.
-    size = np.array([1, 1]) * max(64, min(int(REGION * extent), int(1.1 * max(fields[1].labels.shape))))
+    size = np.array([1, 1]) * max(64, min(int(REGION * extent), int(1.1 * max(fields[BEFORE].labels.shape))))
     middle = np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
     corner = (middle - size / 2).astype(int)
     side = min(int(size[0]), LARGEST)
@@ -156,27 +163,29 @@ def _passage(
     frames, masks = [], []
     for place, field in enumerate(fields):
         elsewhere = (rng.uniform(0, 1, 2) * field.labels.shape - size / 2).astype(int)
-        turned = np.random.default_rng(seed)  # all three alike
-        cut = picture(field, elsewhere if absent and place == 2 else corner, size, turned, plain=plain)
+        turned = np.random.default_rng(seed)  # all alike
+        cut = picture(field, elsewhere if absent and place == PRESENT else corner, size, turned, plain=plain)
         pixels, labels = resampled(*cut, side)
         mask = (labels == number).float()
-        if still and place != 1:
+        if still and place != BEFORE:
             pixels, mask = _bent(pixels, mask, reach, rng)
         frames.append(_lit(pixels, rng, plain=plain))
         masks.append(mask)
-    if not masks[1].any():
+    if not masks[BEFORE].any():
         return None
-    if masks[0].sum() < 0.3 * masks[1].sum():
-        frames[0], masks[0] = frames[1], masks[1]
-    given = _damaged(masks[1], reach, rng) if rng.random() < config.damaged else masks[1]
-    present = _near(Window.around(given > 0), rng)
-    windows = (Window.around(masks[0] > 0), present, present)
-    cuts = [
-        frame_scales(frame.permute(1, 2, 0), ~frame[0].isnan()).cut([window])[0]
-        for frame, window in zip(frames, windows, strict=True)
-    ]
-    drawn = zip((masks[0], given, masks[2]), windows, strict=True)
-    return Passage(torch.stack(cuts), torch.stack([Scales(mask[None]).cut([window])[0, 0] for mask, window in drawn]))
+    for place in range(BEFORE):
+        if masks[place].sum() < 0.3 * masks[BEFORE].sum():
+            frames[place], masks[place] = frames[BEFORE], masks[BEFORE]
+    known = [_damaged(mask, reach, rng) if rng.random() < config.damaged else mask for mask in masks[1:PRESENT]]
+    own = Window.around(masks[0] > 0)
+    first, last = (_near(Window.around(mask > 0), rng) for mask in known)
+    shown = ((0, own), (1, first), (BEFORE, first), (BEFORE, last), (PRESENT, last))
+    scales = [frame_scales(frame.permute(1, 2, 0), ~frame[0].isnan()) for frame in frames]
+    cuts = [scales[place].cut([window])[0] for place, window in shown]
+    drawn = zip((masks[0], known[0], masks[BEFORE], known[1], masks[PRESENT]), shown, strict=True)
+    cut_masks = [Scales(mask[None]).cut([window])[0, 0] for mask, (_, window) in drawn]
+    away = ((last.y - first.y) * 2 / first.side, (last.x - first.x) * 2 / first.side, last.side / first.side)
+    return Passage(torch.stack(cuts), torch.stack(cut_masks), torch.tensor(away))
 
 
 def _near(window: Window, rng: np.random.Generator) -> Window:
