@@ -98,14 +98,14 @@ class Prompts:
         shape : (int, int)
             Rows and columns of the plane.
         corrects : bool
-            Whether there is a mask that they correct, so that negative points alone mean something.
+            Whether there is a mask that points correct, so that negative ones alone mean something.
 
         Raises
         ------
         InvalidPromptError
             No positive prompt, a point outside the plane, a box that does not touch it, a mask of another shape.
         """
-        if not self.has_positive and not corrects:
+        if not self.has_positive and not (corrects and len(self.points)):
             msg = "there is no positive prompt; add a positive point, a box or a mask on the object."
             raise InvalidPromptError(msg)
         end = np.array(shape) - 0.5

@@ -125,9 +125,7 @@ def correct_worst(
         Its `uncorrected` and `corrected`, of up to ten frames after the worst one; the rest is empty.
     """
     given, span = _begin(sequence, frames, objects)
-    stack = StackSession(model, sequence, memory=memory)
-    for number in ids_in(given):
-        stack.add(number, span[0], Prompts(mask=given == number))
+    stack = _prompted(sequence, model, memory, given, span[0])
     found = {frame.index: frame.labels for frame in stack.propagate("forward", span)}
     truths = {t: truth for t in span[1:] if (truth := sequence.truth(t)) is not None}
     before = {t: _ious(found[t], truths[t], ids_in(given)) for t in truths}
@@ -152,6 +150,16 @@ def _begin(sequence: AnnotatedSequence, frames: int, objects: int | None) -> tup
     ids, sizes = np.unique(truth[truth > 0], return_counts=True)
     chosen = ids[np.argsort(-sizes, kind="stable")][:objects]
     return np.where(np.isin(truth, chosen), truth, 0), range(first, min(first + frames + 1, len(sequence)))
+
+
+def _prompted(
+    sequence: AnnotatedSequence, model: SAM2Refiner, memory: WindowMemory | None, given: Labels, frame: int
+) -> StackSession:
+    """Return a session in which the objects of a frame are given by their masks."""
+    stack = StackSession(model, sequence, memory=memory)
+    for number in ids_in(given):
+        stack.add(number, frame, Prompts(mask=given == number))
+    return stack
 
 
 def _ious(labels: Labels, truth: Labels, ids: list[int]) -> dict[int, float]:
@@ -188,10 +196,7 @@ def carried_by(model: SAM2Refiner, memory: WindowMemory | None = None) -> Follow
     """Follow by a stack session, with a window memory of one's own or with what the model has."""
 
     def follower(sequence: AnnotatedSequence, given: Labels, frames: range) -> Iterator[Labels]:
-        stack = StackSession(model, sequence, memory=memory)
-        for number in ids_in(given):
-            stack.add(number, frames[0], Prompts(mask=given == number))
-        for frame in stack.propagate("forward", frames):
+        for frame in _prompted(sequence, model, memory, given, frames[0]).propagate("forward", frames):
             yield frame.labels
 
     return follower

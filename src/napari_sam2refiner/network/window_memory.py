@@ -21,11 +21,8 @@ from napari_sam2refiner.network.base import start_at_zero, twice
 from napari_sam2refiner.network.micro import ResidualBlock
 
 SIDE = 128
-REACH, MARGIN, SMALLEST = (
-    2.4,
-    12.0,
-    40.0,
-)  # side of a window: so many extents of its object, so many pixels more; at least
+# The side of a window: so many extents of its object, so many pixels more; at least.
+REACH, MARGIN, SMALLEST = 2.4, 12.0, 40.0
 CHANNELS = 4  # colours, and where the frame is
 MIDDLE = 0.3  # intensity that becomes zero
 

@@ -318,13 +318,16 @@ class WindowCarrier(Carrier):
 
     def _outlined(self, seen: Sequence[_Sighted], frame: int) -> list[tuple[Tensor, float]]:
         """Return logits (Y, X) and predicted IoU of objects: the base's where it outlines them as was given."""
-        outlines = [(one.logits, _expected_iou(one.logits)) for one in seen]
-        places = [place for place, one in enumerate(seen) if self._agreement(one.looked) >= AGREED]
-        answers = self._ready(frame).session.predict_many(
-            [Prompts(mask=seen[place].logits.numpy() > 0) for place in places]
-        )
-        for place, answer in zip(places, answers, strict=True):
-            outlines[place] = torch.from_numpy(answer.logits), answer.score
+        agreed = [self._agreement(one.looked) >= AGREED for one in seen]
+        prompts = [Prompts(mask=one.logits.numpy() > 0) for one, by_base in zip(seen, agreed, strict=True) if by_base]
+        answers = iter(self._ready(frame).session.predict_many(prompts))
+        outlines = []
+        for one, by_base in zip(seen, agreed, strict=True):
+            if by_base:
+                answer = next(answers)
+                outlines.append((torch.from_numpy(answer.logits), answer.score))
+            else:
+                outlines.append((one.logits, _expected_iou(one.logits)))
         return outlines
 
     def _agreement(self, looked: _Looked) -> float:

@@ -433,7 +433,7 @@ def _check(
         raise InvalidPromptError(msg)
     for i, (one, before) in enumerate(zip(prompts, previous, strict=True)):
         try:
-            one.check(shape, corrects=before is not None and len(one.points) > 0)
+            one.check(shape, corrects=before is not None)
         except InvalidPromptError as error:
             if len(prompts) == 1:
                 raise

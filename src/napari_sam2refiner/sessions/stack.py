@@ -221,7 +221,7 @@ class StackSession:
         self._check(object_id, frame)
         track = self._tracks.get(object_id, Track())
         known = track.at(frame)
-        prompts.check(self._shape, corrects=known is not None and known.object_logit > 0 and len(prompts.points) > 0)
+        prompts.check(self._shape, corrects=known is not None and known.object_logit > 0)
         with torch.no_grad():
             impression = self._carrier.prompted(track, frame, prompts)
         track.take(frame, impression)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from napari_sam2refiner.datasets import Split, find_sets
 from napari_sam2refiner.datasets.sequences import find_sequences
 from napari_sam2refiner.errors import ReadError
-from napari_sam2refiner.network.window_memory import WindowMemory
+from napari_sam2refiner.network.window_memory import Seen, WindowMemory
 from napari_sam2refiner.training.config import MemoryTrainingConfig
 from napari_sam2refiner.training.loop import Course, Moment
 from napari_sam2refiner.training.losses import mask_iou, mask_loss
@@ -111,9 +111,8 @@ class MemoryCourse(Course[MemoryTrainingConfig]):
         )
         used = [0, 1, 2, 3, 4] if rolled else [0, 3, 4]
         seen = self.memory.encode(pixels[used].flatten(0, 1))
-        first, *pairs = (
-            type(seen)(*(maps.unflatten(0, (len(used), -1))[t] for maps in seen)) for t in range(len(used))
-        )
+        apart = [maps.unflatten(0, (len(used), -1)) for maps in seen]
+        first, *pairs = (Seen(*(maps[t] for maps in apart)) for t in range(len(used)))
         remembered = self.memory.remember(first, masks[0]) if earlier else None
         hints, steps = masks[used[1]], list[_Step]()
         for place in range(0, len(pairs), 2):
