@@ -7,7 +7,15 @@ from annotated import discs
 from skimage.morphology import dilation, erosion
 
 from napari_sam2refiner.metrics import iou
-from napari_sam2refiner.training.losses import choice_loss, mask_iou, mask_loss, outline_targets, point_loss, score_loss
+from napari_sam2refiner.training.losses import (
+    choice_loss,
+    mask_iou,
+    mask_loss,
+    outline_targets,
+    point_loss,
+    redrawn,
+    score_loss,
+)
 
 
 def truth() -> torch.Tensor:
@@ -87,3 +95,26 @@ def test_outline_targets() -> None:
     assert boundary[0, 20, 34] == 1  # between the two
     assert boundary[0, 20, 25] == 0
     assert boundary[0, 0, 0] == 0
+
+
+def test_a_truth_is_redrawn_as_far_out_or_in_as_the_mask_and_keeps_its_shape() -> None:
+    rows, columns = np.ogrid[:128, :128]
+    away = np.hypot(rows - 64, columns - 64)
+    truth = torch.from_numpy(away < 30)[None].float()
+    for radius in (27.0, 33.0):
+        mask = torch.from_numpy(radius - away).float()[None, None]
+        logits = torch.nn.functional.avg_pool2d(mask, 4)[:, 0]
+        drawn = redrawn(truth, logits)
+        assert (drawn.sum() / np.pi).sqrt().item() == pytest.approx(radius, abs=0.8)
+        assert mask_iou(drawn - 0.5, torch.from_numpy(away < radius)[None]) > 0.94
+    half = logits.clone()
+    half[:, 16:] = -1.0  # a mask that has lost a half is no other way to draw the whole
+    assert redrawn(truth, half).sum() > 0.75 * truth.sum()
+
+
+def test_a_thin_truth_stays_as_thin_as_it_is() -> None:
+    truth = torch.zeros(1, 128, 128)
+    truth[0, 60:64, 10:110] = 1.0
+    logits = torch.full((1, 32, 32), -5.0)
+    logits[0, 14:17] = 5.0
+    assert torch.equal(redrawn(truth, logits), truth)

@@ -152,3 +152,20 @@ def test_the_best_by_score_is_shown_without_exploring(network: MicroBase, batch:
         logits, _ = turn.answers[level].best()
         at_user = torch.nn.functional.interpolate(logits[n, None, None], size=seen.shape[1:], mode="bilinear")[:, 0]
         assert turn.chosen_iou()[n] == mask_iou(at_user, seen[n, None])
+
+
+def test_a_late_click_changes_only_what_is_connected_to_it(batch: Batch) -> None:
+    user = talk(batch, "click")
+    known = torch.full((3, 32, 32), -5.0)
+    known[:, 4:20, 4:20] = 5.0
+    user.correct(known)
+    (x, y), label = user.points[0][-1], user.labels[0][-1]
+    answer = known.clone()
+    row, column = int((y + 0.5) / 4), int((x + 0.5) / 4)
+    answer[0, row, column] = 5.0 if label == POSITIVE else -5.0
+    answer[:, 28:31, 28:31] = 5.0  # elsewhere, and not meant
+    assert torch.equal(user.kept_elsewhere(answer, None), answer)
+    assert torch.equal(user.kept_elsewhere(answer, 3), answer)
+    kept = user.kept_elsewhere(answer, 2)
+    assert kept[0, row, column] == answer[0, row, column]
+    assert torch.equal(kept[0, 28:31, 28:31], known[0, 28:31, 28:31])

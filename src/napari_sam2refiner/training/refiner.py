@@ -27,6 +27,7 @@ from napari_sam2refiner.training.losses import (
     mask_loss,
     outline_targets,
     point_loss,
+    redrawn,
     sample,
     soft_iou,
     uncertain_points,
@@ -122,7 +123,10 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         seen = look_loss(scene.look.seen, samples)
         for number, turn in enumerate(scene.converse(talk, rounds, explore=EXPLORE, graded=graded)):
             if number in graded:
-                loss, ious = refiner_loss(turn, scene.batch, scene.truth, config, rng)
+                # A mask that was given is to be mended where it was drawn too far in or out too.
+                given = "mask" in kind
+                truth = scene.truth if given else redrawn(scene.truth, turn.decoded.chosen_logits)
+                loss, ious = refiner_loss(turn, scene.batch, truth, config, rng)
                 losses.append(loss)
         loss = torch.stack(losses).mean() + config.look_weight * seen
         base, refined = ious[0].mean().item(), ious[1].mean().item()
@@ -244,7 +248,7 @@ class Scene:
             if number + 1 < rounds:
                 wander = torch.from_numpy(talk.rng.random(len(self.truth)) < explore).to(self.truth.device)
                 shown = torch.where(wander[:, None, None], turn.decoded.chosen_logits, turn.refined.logits)
-                talk.correct(shown.detach().float())
+                talk.correct(talk.kept_elsewhere(shown.detach().float(), self.model.base.input.late_click))
 
     def _answer(self, prompts: PromptBatch, *, first: bool) -> Turn:
         """Answer by the base, without a gradient, and refine."""
@@ -288,8 +292,9 @@ def refiner_loss(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Return the loss of refined masks, and the IoU (N,) of base and refined masks as the user sees them.
 
-    Masks are compared everywhere at S/4, and at uncertain points around the object at S/2 and S. What is lost against
-    the base at these points costs extra.
+    `truth` (N, S, S) is what the masks are to become; the IoU is that with the truth of the batch. Masks are compared
+    everywhere at S/4, and at uncertain points around the object at S/2 and S. What is lost against the base at these
+    points costs extra.
     """
     logits, tiles = turn.refined.logits.float(), turn.refined.tiles
     before = turn.decoded.chosen_logits.float()

@@ -22,6 +22,8 @@ from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDIN
 from napari_sam2refiner.network.frames import MASK_LOGIT
 from napari_sam2refiner.network.micro import CUTS, SCALES, Level, LevelAnswer, MicroBase, at_scale
 from napari_sam2refiner.planes.region import bounding_window
+from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.corrections import connected_to_clicks
 from napari_sam2refiner.simulated_user import deepest_point, next_click, noisy_box, noisy_mask, random_points, tight_box
 from napari_sam2refiner.training.losses import mask_iou
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.training.crops import Crop
 
 TOOL_IOU = 0.3  # that another tool's label must have with an object to be a label of it
+CLICKS = (POSITIVE, NEGATIVE)
 SEEN = 2  # pixels of the crop in one pixel of what the simulated user looks at
 
 
@@ -181,6 +184,23 @@ class Conversation:
             self.previous.to(device),
             self.has_previous.to(device),
         )
+
+    def kept_elsewhere(self, logits: Tensor, late: int | None) -> Tensor:
+        """Keep what the user saw before wherever a late click does not mean it, as a session does; (N, h, h).
+
+        `late` is the number of clicks from which on one is late; None is never.
+        """
+        out = logits.clone()
+        for n, (points, labels) in enumerate(zip(self.points, self.labels, strict=True)):
+            clicks = [(point, label) for point, label in zip(points, labels, strict=True) if label in CLICKS]
+            if late is None or len(clicks) < late or not self.has_previous[n]:
+                continue
+            places = [((y + 0.5) / 4 - 0.5, (x + 0.5) / 4 - 0.5) for (x, y), _ in clicks]
+            prompts = Prompts(places, [int(label == POSITIVE) for _, label in clicks])
+            kept = connected_to_clicks(logits[n].cpu().numpy(), self.previous[n, 0].numpy(), prompts)
+            if kept is not None:
+                out[n] = torch.from_numpy(kept).to(out)
+        return out
 
     def correct(self, shown: Tensor) -> None:
         """Look at the masks shown, logits (N, S/4, S/4), and click where each is most wrong."""
