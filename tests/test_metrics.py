@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
-from skimage.morphology import erosion
+from skimage.morphology import dilation, disk, erosion
 from torchmetrics.functional.classification import binary_jaccard_index
 
 from napari_sam2refiner.errors import InvalidLabelsError
-from napari_sam2refiner.metrics import bootstrap_interval, boundary, boundary_iou, iou, number_of_clicks
+from napari_sam2refiner.metrics import bootstrap_interval, boundary, boundary_f, boundary_iou, iou, number_of_clicks
 
 masks = array_shapes(min_dims=2, max_dims=2, max_side=40).flatmap(
     lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape))
@@ -47,6 +47,25 @@ def test_boundary_iou_is_that_of_scikit_image_and_torchmetrics(
         assert boundary_iou(*pair, ratio) == pytest.approx(torchmetrics_iou(*bands), abs=1e-6)
 
 
+@given(masks, st.sampled_from([0.008, 0.05, 0.2]))
+@settings(max_examples=200, deadline=None)
+def test_boundary_f_is_that_of_davis_with_dilations(pair: tuple[np.ndarray, np.ndarray], tolerance: float) -> None:
+    reach = int(np.ceil(tolerance * float(np.hypot(*pair[0].shape))))
+    outlines, near = [], []
+    for mask in pair:
+        outline = np.zeros_like(mask)
+        outline[:, :-1] |= mask[:, :-1] != mask[:, 1:]
+        outline[:-1] |= mask[:-1] != mask[1:]
+        outline[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
+        outlines.append(outline)
+        near.append(dilation(np.pad(outline, reach), disk(reach))[reach:-reach, reach:-reach])
+    counts = [int(outline.sum()) for outline in outlines]
+    precision = (outlines[0] & near[1]).sum() / counts[0] if all(counts) else float(not counts[0])
+    recall = (outlines[1] & near[0]).sum() / counts[1] if all(counts) else float(not counts[1])
+    expected = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    assert boundary_f(*pair, tolerance) == pytest.approx(expected)
+
+
 def test_iou_counts_shared_pixels() -> None:
     a, b = np.zeros((2, 4), bool), np.zeros((2, 4), np.uint8)
     a[0], b[:, 0] = True, 7
@@ -61,7 +80,7 @@ def test_iou_of_two_empty_masks_is_one() -> None:
     assert boundary_iou(empty, empty) == 1
 
 
-@pytest.mark.parametrize("measure", [iou, boundary_iou])
+@pytest.mark.parametrize("measure", [iou, boundary_iou, boundary_f])
 def test_other_shapes_are_refused(measure: object) -> None:
     with pytest.raises(InvalidLabelsError, match=r"\(3, 3\).*\(3, 4\)"):
         measure(np.ones((3, 3)), np.ones((3, 4)))  # type: ignore[operator]
@@ -112,6 +131,16 @@ def test_bootstrap_interval_holds_the_mean_and_repeats() -> None:
     wide = bootstrap_interval(values, level=0.99)
     assert wide[0] < low
     assert wide[1] > high
+
+
+def test_values_of_one_group_are_drawn_together() -> None:
+    values = np.repeat(np.random.default_rng(1).normal(0.8, 0.1, 20), 50)
+    alone, together = (
+        bootstrap_interval(values),
+        bootstrap_interval(values, groups=np.repeat(np.arange(20), 50).tolist()),
+    )
+    assert together[1] - together[0] > 5 * (alone[1] - alone[0])
+    assert together[0] < values.mean() < together[1]
 
 
 def test_bootstrap_interval_of_nothing_is_nan() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,55 @@ def boundary_iou(mask: npt.NDArray[Any], truth: npt.NDArray[Any], dilation_ratio
     return iou(boundary(mask, dilation_ratio), boundary(truth, dilation_ratio))
 
 
+def boundary_f(mask: npt.NDArray[Any], truth: npt.NDArray[Any], tolerance: float = 0.008) -> float:
+    """Return the F measure of two masks' outlines, as DAVIS counts it.
+
+    Precision and recall of outline pixels that lie within `tolerance` of the plane's diagonal, rounded up, of the other
+    outline (Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation, CVPR 2016).
+
+    Parameters
+    ----------
+    mask, truth : (Y, X) arrays
+        Nonzero inside.
+    tolerance : float
+        As a share of the plane's diagonal.
+
+    Returns
+    -------
+    float
+        0 to 1; 1 where both are empty.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If the shapes differ.
+    """
+    mask, truth = _pair(mask, truth)
+    window = bounding_window(mask | truth)
+    if window is None:
+        return 1.0
+    reach = math.ceil(tolerance * float(np.hypot(*mask.shape)))
+    first = [max(0, side.start - 1) for side in window]  # an outline lies before the first pixel, too
+    there = tuple(slice(start, side.stop) for start, side in zip(first, window, strict=True))
+    outlines = [_outline(one)[there] for one in (mask, truth)]
+    shares: list[float] = []
+    for one, other in (outlines, outlines[::-1]):
+        if one.any() and other.any():
+            near = ndimage.distance_transform_edt(~other) <= reach
+            shares.append(np.count_nonzero(one & near) / np.count_nonzero(one))
+        else:
+            shares.append(float(not one.any()))
+    precision, recall = shares
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _outline(mask: Mask) -> Mask:
+    """Pixels whose right, lower or right lower neighbour is on the other side; beyond the plane there is none."""
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+    found: Mask = (mask ^ padded[:-1, 1:]) | (mask ^ padded[1:, :-1]) | (mask ^ padded[1:, 1:])
+    return found
+
+
 def number_of_clicks(ious: Sequence[float] | npt.NDArray[Any], threshold: float, limit: int = 20) -> int:
     """Return how many clicks reached a threshold.
 
@@ -92,7 +142,10 @@ def number_of_clicks(ious: Sequence[float] | npt.NDArray[Any], threshold: float,
 
 
 def bootstrap_interval(
-    values: Sequence[float] | npt.NDArray[Any], level: float = 0.95, seed: int = 0
+    values: Sequence[float] | npt.NDArray[Any],
+    level: float = 0.95,
+    seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
 ) -> tuple[float, float]:
     """Return the bootstrap percentile interval of a mean.
 
@@ -104,6 +157,9 @@ def bootstrap_interval(
         Share of the resampled means that the interval holds.
     seed : int
         The same seed gives the same interval.
+    groups : sequence, optional
+        What each value belongs to, where values of one group are alike, such as one object's on all frames: whole
+        groups are drawn then. Each value is its own group if left out.
 
     Returns
     -------
@@ -114,7 +170,10 @@ def bootstrap_interval(
     if sample.size == 0:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    means = [sample[rng.integers(0, sample.size, sample.size)].mean() for _ in range(RESAMPLES)]
+    _, of = np.unique([str(group) for group in groups], return_inverse=True) if groups else (0, np.arange(sample.size))
+    sums, counts = np.bincount(of, sample), np.bincount(of)
+    draws = (rng.integers(0, len(sums), len(sums)) for _ in range(RESAMPLES))
+    means = [sums[draw].sum() / counts[draw].sum() for draw in draws]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 

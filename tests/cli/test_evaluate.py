@@ -106,8 +106,26 @@ def test_objects_are_followed_through_sequences(tmp_path: Path) -> None:
     assert by["micro"]["j_after_worst_frame_corrected"] > 0.8
     assert by["copied"]["j_after_worst_frame_corrected"] is None
     assert "--correct is for objects" in sentence(run("--data", tmp_path / "data", "--correct"))
-    assert "goes alone" in sentence(run(*chosen, "--protocol", "box"))
+    assert 0.7 < by["micro"]["j_interval"][0] <= by["micro"]["j"] <= by["micro"]["j_interval"][1]
+    assert by["micro"]["f"] > by["copied"]["f"]
+    assert "--protocol video goes without another protocol" in sentence(run(*chosen, "--protocol", "box"))
+    assert "goes without --rival" in sentence(run(*chosen, "--rival", "grabcut"))
+    assert "goes without --fields" in sentence(run(*chosen, "--fields", 2))
     assert "stills holds no sequences" in sentence(run(*chosen, "--set", "stills"))
+
+
+def test_objects_are_tracked_from_one_click(tmp_path: Path) -> None:
+    write_sequence(tmp_path / "data" / "movie")
+    chosen = ("--data", tmp_path / "data", "--protocol", "ctc", "--device", "cpu")
+    result = run(*chosen, "--frames", 3, "--json", tmp_path / "t.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].split() == ["set", "frames", "tracks", "by", "SEG", "TRA"]
+    by = json.loads((tmp_path / "t.json").read_text())["sets"]["movie"]
+    assert set(by) == {"micro", "Otsu, by overlap"}
+    (one,) = by["micro"]
+    assert (one["frames"], one["tracks"]) == (3, 3)
+    assert one["seg"] > 0.7
+    assert "--protocol ctc goes without --objects" in sentence(run(*chosen, "--objects", 2))
 
 
 def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, data: Path, model: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from skimage.io import imsave
 
 from napari_sam2refiner.datasets import Field, find_sets
+from napari_sam2refiner.datasets.cell_tracking import find_tracked
 from napari_sam2refiner.datasets.hqseg import PARTS
 from napari_sam2refiner.errors import ReadError
 
@@ -111,6 +112,41 @@ def test_cell_tracking(tmp_path: Path) -> None:
     assert names(fields) == [f"Fluo-N2DH/01/t{number:03}.tif" for number in range(3)]
     assert [int(field.labels.max()) for field in fields] == [8, 3, 8]
     assert fields[2].image[0, 0] == IMAGE[0, 0] + 2
+
+
+def test_tracked_sequences_have_marks_outlines_and_parents(tmp_path: Path) -> None:
+    root = tmp_path / "Fluo-N2DH"
+    for sequence in ("01", "02"):
+        for number in range(3):
+            write_tiff(root / sequence / f"t{number:03}.tif", IMAGE.astype(np.uint16) + number)
+            write_tiff(root / f"{sequence}_GT/TRA" / f"man_track{number:03}.tif", 7 * LABELS.astype(np.uint16))
+        write_tiff(root / f"{sequence}_GT/SEG" / "man_seg001.tif", LABELS.astype(np.uint16))
+    assert find_tracked(root, "val") == []
+    table = root / "02_GT/TRA/man_track.txt"
+    table.write_text("7 0 2 0\n14 1 2 7\n\n")
+    (one,) = find_tracked(root, "val")
+    assert (one.name, len(one), dict(one.parents)) == ("Fluo-N2DH/02", 3, {7: 0, 14: 7})
+    np.testing.assert_array_equal(one[2], IMAGE.astype(np.uint16) + 2)
+    np.testing.assert_array_equal(one.truth(0), 7 * LABELS)
+    np.testing.assert_array_equal(one.outlines(1), LABELS)
+    assert one.outlines(0) is None
+    table.write_text("7 0 2\n")
+    with pytest.raises(ReadError, match="give rows of an id"):
+        find_tracked(root, "val")
+
+
+def test_truth_may_be_a_whole_volume(tmp_path: Path) -> None:
+    root = tmp_path / "Fluo-N3DH"
+    volume = np.stack([IMAGE + 10 * z for z in range(4)]).astype(np.uint16)
+    truth = np.stack([LABELS * (z != 1) for z in range(4)]).astype(np.uint16)
+    write_tiff(root / "01" / "t000.tif", volume)
+    write_tiff(root / "01_GT/SEG" / "man_seg000.tif", truth)
+    (one,) = find_sets([root])
+    fields = one.read("train")
+    assert names(fields) == [f"Fluo-N3DH/01/t000.tif[{z}]" for z in range(4)]
+    for z, field in enumerate(fields):
+        np.testing.assert_array_equal(field.image, volume[z])
+        np.testing.assert_array_equal(field.labels, truth[z])
 
 
 def test_planes_of_a_tracked_volume(tmp_path: Path) -> None:

@@ -38,12 +38,17 @@ def test_sequences_are_read_frame_by_frame(sequence: AnnotatedSequence) -> None:
 def test_rivals_are_as_good_as_what_they_do(sequence: AnnotatedSequence) -> None:
     found = follow(sequence, RIVALS)
     for one in found.values():
-        assert sorted(one.by_distance) == [1, 3, 4], "frames with truth"
-        assert [len(values) for _, values in sorted(one.by_distance.items())] == [2, 2, 1]
+        assert one.distances == [1, 3, 4], "frames with truth"
+        assert [seen.distance for seen in one.seen] == [1, 1, 3, 3, 4]
+        assert len({seen.who for seen in one.seen}) == 2
+        low, high = one.interval
+        assert low <= one.j <= high
         assert one.gone == 1
     assert found["copied"].drawn == 1
-    assert found["copied"].by_distance[1] == pytest.approx([0.63, 1.0], abs=0.08)
-    assert found["copied"].by_distance[4][0] < 0.25
+    assert [seen.j for seen in found["copied"].seen[:2]] == pytest.approx([0.63, 1.0], abs=0.08)
+    assert [seen.f for seen in found["copied"].seen[:2]] == pytest.approx([0.26, 1.0], abs=0.05)
+    assert found["copied"].j_at(4) < 0.25
+    assert found["overlap"].f > 0.9 > 0.75 > found["copied"].f
     assert found["overlap"].j > 0.85
     assert found["centroid"].j > 0.85
     assert found["overlap"].drawn == 0
@@ -51,7 +56,7 @@ def test_rivals_are_as_good_as_what_they_do(sequence: AnnotatedSequence) -> None
 
 def test_the_largest_objects_and_the_first_frames_can_be_chosen(sequence: AnnotatedSequence) -> None:
     (one,) = follow(sequence, {"copied": RIVALS["copied"]}, frames=3, objects=1).values()
-    assert {distance: len(values) for distance, values in one.by_distance.items()} == {1: 1, 3: 1}
+    assert [seen.distance for seen in one.seen] == [1, 3]
 
 
 def test_micro_follows(sequence: AnnotatedSequence) -> None:
@@ -67,7 +72,7 @@ def test_a_corrected_frame_is_carried_on(tmp_path: Path) -> None:
         write_field(tmp_path / "val", f"01/{t:04}.png", image, labels)
     (sequence,) = find_sequences(tmp_path, "val")
     found = correct_worst(sequence, load_model("micro", "none", device="cpu"))
-    assert not found.by_distance, "nothing else is measured"
+    assert not found.seen, "nothing else is measured"
     assert found.uncorrected[::2] == [0.0] * (len(found.uncorrected) // 2)
     assert min(found.corrected) > 0.85
     assert len(found.uncorrected) == len(found.corrected) >= 2

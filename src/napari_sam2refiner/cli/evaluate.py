@@ -23,6 +23,7 @@ from napari_sam2refiner.cli.console import (
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
 WINDOWS = 64  # all of a field, since each of its objects is asked many times
+FRAMES = 20  # after the first, through which objects are followed
 CASES = 3  # of the worst and of the best objects of a set that are drawn
 
 
@@ -35,6 +36,7 @@ class Asked(StrEnum):
     RANDOM_POINTS = "random-points"
     LABELS = "labels"
     VIDEO = "video"
+    CTC = "ctc"
 
 
 class Without(StrEnum):
@@ -73,14 +75,19 @@ def evaluate(
         typer.Option(
             "--protocol",
             help="What is asked; may be repeated. Clicks and boxes if left out. hq-box is HQ-SAM's, for HQSeg-44K; "
-            "labels gives labels that were made worse on purpose, to be refined; video, alone, follows the objects of "
-            "the first frame through sequences.",
+            "labels gives labels that were made worse on purpose, to be refined. Alone: video follows the objects of "
+            "the first frame through sequences; ctc tracks all objects, each clicked once, and gives SEG and TRA.",
         ),
     ] = [Asked.CLICKS, Asked.BOX],  # noqa: B006
     clicks: Annotated[
         list[int], typer.Option("--clicks", min=1, metavar="N", help="Measure after N clicks or points; repeatable.")
     ] = [1, 3, 5],  # noqa: B006
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames after the first, for video.")] = 20,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames", min=1, help="For video: frames after the first, 20 if left out; for ctc: the first N."
+        ),
+    ] = None,
     correct: Annotated[
         bool, typer.Option("--correct", help="For video: then correct the worst frame by clicks, and follow again.")
     ] = False,
@@ -128,11 +135,21 @@ def evaluate(
         msg = "--plot and --cases show clicks; ask them by --protocol clicks, or leave these out."
         raise InvalidConfigError(msg)
     sets = _sets(data, names, split)
-    if Asked.VIDEO in protocols:
-        if len(protocols) > 1 or markdown_file is not None:
-            msg = "--protocol video goes alone, and into --json; leave the others out."
-            raise InvalidConfigError(msg)
-        _follow(model, memory, sets, split, frames, objects, json_file, device, correct)
+    moving = next((one for one in (Asked.VIDEO, Asked.CTC) if one in protocols), None)
+    if moving is not None:
+        tracks = moving == Asked.CTC
+        unused = {
+            "another protocol": len(protocols) > 1,
+            "--markdown": markdown_file is not None,
+            "--refiner": refiner is not None,
+            "--fields": fields is not None,
+            "--noc": bool(targets),
+            "--rival": rivals != [Without.OTSU],
+            "--objects": tracks and objects is not None,
+            "--correct": tracks and correct,
+        }
+        _check_alone(moving, unused)
+        _on_sequences(moving, model, memory, sets, split, frames, objects, json_file, device, correct)
         return
     if correct:
         msg = "--correct is for objects that are followed; ask for --protocol video, or leave it out."
@@ -175,30 +192,45 @@ def evaluate(
             out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _follow(
+def _check_alone(protocol: Asked, unused: dict[str, bool]) -> None:
+    """Raise if something is asked for that a protocol has no use for."""
+    for what, asked in unused.items():
+        if asked:
+            msg = f"--protocol {protocol} goes without {what}; leave that out."
+            raise InvalidConfigError(msg)
+
+
+def _on_sequences(
+    protocol: Asked,
     model: str,
     memory: str | None,
     sets: list[DataSet],
     split: Split,
-    frames: int,
+    frames: int | None,
     objects: int | None,
     json_file: Path | None,
     device: str,
     correct: bool,
 ) -> None:
-    """Follow objects through sequences, and show how well."""
-    from napari_sam2refiner.cli.evaluate_video import follow_sets, save_video, video_table
+    """Follow or track objects through sequences, and show how well."""
+    from napari_sam2refiner.cli import evaluate_video as video
     from napari_sam2refiner.weights.load import load_memory, load_model
 
     with DownloadBar(model) as bar:
         network = load_model(model, "none", device=device, progress=bar)
-    given = None if memory is None else load_memory(memory, device=device)
-    scores = follow_sets(network, Path(model).name, sets, split, frames, objects, given, correct=correct)
-    out.print(video_table(scores))
+    carrier = None if memory is None else load_memory(memory, device=device)
+    about = {"model": model, "memory": memory, "split": split, "frames": frames, "objects": objects}
+    name = Path(model).name
+    if protocol == Asked.CTC:
+        tracked = video.track_sets(network, name, sets, split, frames, carrier)
+        out.print(video.tracking_table(tracked))
+        content = video.tracking_content(tracked)
+    else:
+        followed = video.follow_sets(network, name, sets, split, frames or FRAMES, objects, carrier, correct=correct)
+        out.print(video.video_table(followed))
+        content = video.video_content(followed)
     if json_file is not None:
-        save_video(
-            json_file, scores, {"model": model, "memory": memory, "split": split, "frames": frames, "objects": objects}
-        )
+        video.save(json_file, content, about)
         out.print(f"wrote {json_file}", highlight=False, soft_wrap=True, markup=False)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,17 @@ class AnnotatedSequence:
     images : tuple of Path
     truths : tuple of Path or None
         None where a frame has no truth.
+    drawn : tuple of Path or None, optional
+        Files with outlines, where `truths` only marks where objects are; ids differ from theirs.
+    parents : mapping of int to int
+        What objects came from by division, where that is known.
     """
 
     name: str
     images: tuple[Path, ...]
     truths: tuple[Path | None, ...]
+    drawn: tuple[Path | None, ...] | None = None
+    parents: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return how many frames there are."""
@@ -43,8 +50,15 @@ class AnnotatedSequence:
 
     def truth(self, frame: int) -> npt.NDArray[np.int32] | None:
         """Read the objects (Y, X) of a frame, whose ids are constant over the sequence; None without truth."""
-        path = self.truths[frame]
-        return None if path is None else read_plane(path).astype(np.int32)
+        return _labels(self.truths[frame])
+
+    def outlines(self, frame: int) -> npt.NDArray[np.int32] | None:
+        """Read the objects (Y, X) of a frame as they are outlined, with ids of that frame; None without."""
+        return _labels((self.truths if self.drawn is None else self.drawn)[frame])
+
+
+def _labels(path: Path | None) -> npt.NDArray[np.int32] | None:
+    return None if path is None else read_plane(path).astype(np.int32)
 
 
 def find_sequences(folder: Path, split: Split) -> list[AnnotatedSequence]:

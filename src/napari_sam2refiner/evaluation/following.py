@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.labels.thresholds import otsu_watershed
 from napari_sam2refiner.labels.write import ids_in
-from napari_sam2refiner.metrics import iou
+from napari_sam2refiner.metrics import bootstrap_interval, boundary_f, iou
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.stack import StackSession
@@ -36,14 +36,33 @@ CLICKS, ENOUGH = 3, 0.9  # on each object of the worst frame: at most so many, u
 AFTER = 10  # frames on which a correction is judged
 
 
-@dataclass
-class Followed:
-    """Figures of one way to follow, over the frames of a sequence that have truth.
+class Seen(NamedTuple):
+    """One object on one frame where it is.
 
     Attributes
     ----------
-    by_distance : dict of int to list of float
-        J (the IoU) of every object that is there, by how many frames after the first.
+    who : str
+        Sequence and number of the object.
+    distance : int
+        Frames after the first.
+    j, f : float
+        IoU, and F measure of the outlines.
+    """
+
+    who: str
+    distance: int
+    j: float
+    f: float
+
+
+@dataclass
+class Followed:
+    """Figures of one way to follow, over the frames of sequences that have truth.
+
+    Attributes
+    ----------
+    seen : list of Seen
+        Every object on every frame where it is.
     objects : int
         How many were followed.
     drawn, gone : int
@@ -53,7 +72,7 @@ class Followed:
         this was not asked for.
     """
 
-    by_distance: dict[int, list[float]] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
     objects: int = 0
     drawn: int = 0
     gone: int = 0
@@ -62,24 +81,41 @@ class Followed:
 
     def add(self, other: Followed) -> None:
         """Add the figures of another sequence."""
-        for distance, values in other.by_distance.items():
-            self.by_distance.setdefault(distance, []).extend(values)
+        self.seen += other.seen
         self.objects += other.objects
         self.drawn += other.drawn
         self.gone += other.gone
         self.uncorrected += other.uncorrected
         self.corrected += other.corrected
 
+    @property
+    def distances(self) -> list[int]:
+        """How many frames after the first there was something to measure, in order."""
+        return sorted({one.distance for one in self.seen})
+
     def j_at(self, distance: int) -> float:
         """Mean J so many frames after the first; nan if there is none."""
-        values = self.by_distance.get(distance)
-        return float(np.mean(values)) if values else float("nan")
+        return _mean([one.j for one in self.seen if one.distance == distance])
 
     @property
     def j(self) -> float:
         """Mean J over all frames after the first; nan if there is none."""
-        values = [value for values in self.by_distance.values() for value in values]
-        return float(np.mean(values)) if values else float("nan")
+        return _mean([one.j for one in self.seen])
+
+    @property
+    def f(self) -> float:
+        """Mean F over all frames after the first; nan if there is none."""
+        return _mean([one.f for one in self.seen])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Bootstrap 95 % interval of J, over objects."""
+        return bootstrap_interval([one.j for one in self.seen], groups=[one.who for one in self.seen])
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean; nan of nothing."""
+    return float(np.mean(values)) if values else float("nan")
 
 
 def follow(
@@ -103,7 +139,7 @@ def follow(
         for t, labels in zip(span, follower(sequence, given, span), strict=True):
             there = sequence.truth(t)
             if t > first and there is not None:
-                _compare(found[name], labels, there, chosen, t - first)
+                _compare(found[name], labels, there, chosen, (sequence.name, t - first))
     return found
 
 
@@ -181,12 +217,14 @@ def _click(stack: StackSession, number: int, frame: int, truth: npt.NDArray[np.b
         stack.add(number, frame, Prompts(points=points, labels=labels))
 
 
-def _compare(followed: Followed, labels: Labels, truth: Labels, ids: list[int], distance: int) -> None:
-    """Add one frame."""
+def _compare(followed: Followed, labels: Labels, truth: Labels, ids: list[int], where: tuple[str, int]) -> None:
+    """Add one frame: `where` is its sequence, and how many frames it comes after the first."""
+    name, distance = where
     for number in ids:
         mask, wanted = labels == number, truth == number
         if wanted.any():
-            followed.by_distance.setdefault(distance, []).append(iou(mask, wanted))
+            measured = Seen(f"{name}/{number}", distance, iou(mask, wanted), boundary_f(mask, wanted))
+            followed.seen.append(measured)
         else:
             followed.gone += 1
             followed.drawn += int(mask.any())
