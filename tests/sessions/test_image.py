@@ -51,9 +51,12 @@ class Calls:
 
     def __init__(self, model: SAM2Refiner) -> None:
         self.sizes: list[int] = []
-        self._hook = model.base.image_encoder.register_forward_hook(
-            lambda _m, given, _o: self.sizes.append(len(given[0]))
-        )
+        self.sides: list[int] = []
+        self._hook = model.base.image_encoder.register_forward_hook(lambda _m, given, _o: self._note(given[0]))
+
+    def _note(self, images: torch.Tensor) -> None:
+        self.sizes.append(len(images))
+        self.sides.append(images.shape[-1])
 
     def __enter__(self) -> "Calls":
         return self
@@ -376,6 +379,41 @@ def test_a_closer_look_is_encoded_once_for_neighbours(micro, nuclei, monkeypatch
         assert len(calls.sizes) == 6
         session.predict(Prompts(points=[CENTRES[3]]))
         assert len(calls.sizes) == 9
+
+
+def test_a_small_drawn_mask_is_looked_at_closer_only(micro, nuclei):
+    rough = [disc(nuclei.shape, c, 3) for c in CENTRES]
+    with Calls(micro) as calls:
+        session = ImageSession(micro).set_image(nuclei)
+        answers = session.predict_many([Prompts(mask=mask) for mask in rough])
+        assert len(calls.sizes) == 3, "both windows in one batch; the plane is not encoded"
+    for answer, mask, centre in zip(answers, rough, CENTRES, strict=True):
+        truth = disc(nuclei.shape, centre)
+        assert iou(answer.mask, truth) > iou(mask, truth) + 0.2
+        assert answer.candidates[0].mask is answer.mask
+        assert not answer.mask[np.hypot(*(np.indices(nuclei.shape).T - centre).T) > 40].any()
+    corrected = session.predict(Prompts(points=[CENTRES[0], (100, 107)], labels=[1, 0]), previous=answers[0])
+    assert iou(corrected.mask, disc(nuclei.shape, CENTRES[0])) > 0.6
+
+
+@pytest.mark.parametrize("prompt", ["click", "mask"])
+def test_a_closer_look_may_be_seen_in_a_smaller_square(micro, nuclei, prompt):
+    prompts = [Prompts(points=[c]) if prompt == "click" else Prompts(mask=disc(nuclei.shape, c, 6)) for c in CENTRES]
+    whole = ImageSession(micro).set_image(nuclei).predict_many(prompts)
+    with Calls(micro) as calls:
+        smaller = ImageSession(micro, window_side=256).set_image(nuclei).predict_many(prompts)
+        assert calls.sides[-3:] == [256, 128, 64]
+    for a, b, centre in zip(whole, smaller, CENTRES, strict=True):
+        truth = disc(nuclei.shape, centre)
+        assert iou(b.mask, truth) > iou(a.mask, truth) - 0.1
+
+
+def test_windows_are_answered_together_as_one_by_one(micro, nuclei):
+    prompts = [Prompts(points=[c]) for c in CENTRES]
+    together = ImageSession(micro).set_image(nuclei).predict_many(prompts)
+    for one, answer in zip(prompts, together, strict=True):
+        alone = ImageSession(micro).set_image(nuclei).predict(one)
+        np.testing.assert_allclose(answer.logits, alone.logits, atol=1e-3)
 
 
 def test_corrections_go_on_in_the_closer_look(micro, nuclei):

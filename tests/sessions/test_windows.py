@@ -54,6 +54,13 @@ def test_smaller_objects_are_looked_at_from_nearer(shape, size, expected):
     assert window == (None if expected is None else Window(0, 0, min(expected, shape[0]), expected))
 
 
+def test_a_smaller_square_shows_less_as_large():
+    small = answer((512, 512), 10, 10, 20, 20)
+    assert window_for(Prompts(points=[(12, 12)]), small, SIDE, SIDE // 2) == Window(0, 0, 64, 64)
+    assert window_for(Prompts(points=[(12, 12)]), answer((512, 512), 10, 10, 3, 3), SIDE, SIDE // 2).height == 32
+    assert window_for(Prompts(points=[(12, 12)]), answer((100, 100), 10, 10, 3, 3), SIDE, SIDE // 2) is None
+
+
 def test_neighbours_share_a_window():
     windows = {
         window_for(Prompts(points=[(y, x)]), answer((512, 512), y - 5, x - 5, 11, 11), SIDE)

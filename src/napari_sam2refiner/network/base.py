@@ -10,9 +10,9 @@ methods of the network, without numpy, device moves or state, so that training a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
@@ -123,6 +123,29 @@ class Decoded(NamedTuple):
     def chosen_score(self) -> Tensor:
         """(N,) predicted IoU of the chosen candidate."""
         return pick(self.scores, self.chosen)
+
+
+E = TypeVar("E")
+
+
+def joined(encoded: Sequence[E]) -> E:
+    """Return encoded images, each `Features` or what a base has more, as one batch."""
+    first: Any = encoded[0]
+    if len(encoded) == 1:
+        return encoded[0]
+    if isinstance(first, Tensor):
+        return cast("E", torch.cat(cast("list[Tensor]", list(encoded))))
+    parts = [joined(part) for part in zip(*cast("Sequence[tuple[Any, ...]]", encoded), strict=True)]
+    return cast("E", type(first)(*parts) if hasattr(first, "_fields") else tuple(parts))
+
+
+def one_of(encoded: E, index: int) -> E:
+    """Return one image of an encoded batch, as a batch of one."""
+    values: Any = encoded
+    if isinstance(values, Tensor):
+        return cast("E", values[index : index + 1])
+    parts = [one_of(part, index) for part in values]
+    return cast("E", type(values)(*parts) if hasattr(values, "_fields") else tuple(parts))
 
 
 def pick(values: Tensor, index: Tensor) -> Tensor:

@@ -273,6 +273,8 @@ class WindowCarrier(Carrier):
     ) -> None:
         super().__init__(model, shape, length, image)
         self._memory = memory
+        # With a mask as prompt, objects are outlined as well in a smaller square (docs/decisions/0016).
+        self._window_side = model.base.input.side // 2
         self._latest: dict[int, _Ready] = {}
 
     @property
@@ -387,7 +389,7 @@ class WindowCarrier(Carrier):
         ready = self._latest.pop(frame, None)
         if ready is None:
             image = self.image(frame)
-            session = ImageSession(self.model).set_image(image, limits=(0.0, 1.0))
+            session = ImageSession(self.model, window_side=self._window_side).set_image(image, limits=(0.0, 1.0))
             ready = _Ready(session, frame_scales(torch.from_numpy(image)))
         while len(self._latest) >= READY:
             self._latest.pop(next(iter(self._latest)))

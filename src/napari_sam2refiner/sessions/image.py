@@ -6,7 +6,7 @@ Letters: Y, X rows and columns of the plane; N objects; P prompt tokens of an ob
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError
 from napari_sam2refiner.metrics import iou
-from napari_sam2refiner.network.base import Decoded, Features, PromptBatch
+from napari_sam2refiner.network.base import Decoded, Features, PromptBatch, joined, one_of
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
@@ -36,7 +36,15 @@ from napari_sam2refiner.sessions.conversion import (
     within,
 )
 from napari_sam2refiner.sessions.corrections import connected_to_clicks
-from napari_sam2refiner.sessions.windows import SURE, Window, is_better_from_afar, window_for, with_closer_look
+from napari_sam2refiner.sessions.windows import (
+    SURE,
+    Window,
+    as_drawn,
+    is_better_from_afar,
+    placed,
+    window_for,
+    with_closer_look,
+)
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.localization import LocalFeatures
@@ -47,9 +55,10 @@ LOCAL_DETAIL = ("off", "prompted", "on")
 FARTHER = 0.5  # share of the square that the plane takes, seen from farther away
 SAME_OBJECT = 0.5  # IoU of two networks' masks of one object, at least
 COMBINATIONS = 4  # of quadrants that are kept, at most
+TOGETHER = 8  # windows encoded and asked at once: more cost memory and save no time
 
 
-@dataclass
+@dataclass(eq=False)
 class _View:
     """A plane, or a window of it, and what is known of it so far; made anew for each image."""
 
@@ -71,6 +80,9 @@ class ImageSession:
         Its parameters say on which device to work, its `compute_dtype` at which precision.
     windows : int
         Closer looks at parts of the image that stay encoded, at most; of `micro`, 20 MB each.
+    window_side : int, optional
+        Side of the square in which these are seen; the network's own by default. Half of it takes a quarter of the time
+        and memory, and a little of the outline (docs/decisions/0016).
 
     Examples
     --------
@@ -78,10 +90,14 @@ class ImageSession:
     >>> session.predict(Prompts(points=[(40, 60)])).mask  # doctest: +SKIP
     """
 
-    def __init__(self, model: SAM2Refiner, *, windows: int = 16) -> None:
+    def __init__(self, model: SAM2Refiner, *, windows: int = 16, window_side: int | None = None) -> None:
         self._model = model
         self._most_windows = windows
-        self._second = None if model.second is None else ImageSession(model.second, windows=windows)
+        spec = model.base.input
+        self._window_spec = spec if window_side is None else replace(spec, side=window_side)
+        self._second = None
+        if model.second is not None:
+            self._second = ImageSession(model.second, windows=windows, window_side=window_side)
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
         self._farther: _View | None = None
@@ -221,12 +237,11 @@ class ImageSession:
         plane = self._known_plane()
         before = [None] * len(prompts) if previous is None else list(previous)
         _check(prompts, before, plane.frame.shape, local_detail)
-        refined = refine and self._refines
-        answers = self._ask(plane, prompts, before, local_detail if refined else None)
+        detail = local_detail if refine and self._refines else None
         if self._model.base.input.looks_again:
-            self._look_farther(plane, prompts, before, answers, local_detail if refined else None)
-            # A window is a closer look already; its own quadrants would be one more.
-            self._look_closer(plane, prompts, before, answers, "off" if refined else None)
+            answers = self._look_again(plane, prompts, before, detail)
+        else:
+            answers = self._ask([plane] * len(prompts), prompts, before, detail)
         answers = [
             self._kept_elsewhere(answer, one, asked)
             for answer, one, asked in zip(answers, before, prompts, strict=True)
@@ -266,6 +281,34 @@ class ImageSession:
             raise InvalidImageError(msg)
         return self._plane
 
+    def _look_again(
+        self,
+        plane: _View,
+        prompts: Sequence[Prompts],
+        previous: Sequence[Prediction | None],
+        local_detail: LocalDetail | None,
+    ) -> list[Prediction]:
+        """Answer on the plane, from farther away and from nearer, as each object's size wants it."""
+        answers: list[Prediction | None] = [
+            as_drawn(one) if before is None and one.is_mask_alone else None
+            for one, before in zip(prompts, previous, strict=True)
+        ]
+        # A mask says where and how large an object is: of a small one only the closer look tells more.
+        near = [
+            answer is not None and self._window_for(plane, one, answer) is not None
+            for one, answer in zip(prompts, answers, strict=True)
+        ]
+        others = [i for i, is_near in enumerate(near) if not is_near]
+        asked, before = [prompts[i] for i in others], [previous[i] for i in others]
+        seen = self._ask([plane] * len(others), asked, before, local_detail)
+        self._look_farther(plane, asked, before, seen, local_detail)
+        for i, answer in zip(others, seen, strict=True):
+            answers[i] = answer
+        known = [answer for answer in answers if answer is not None]
+        # A window is a closer look already; its own quadrants would be one more.
+        self._look_closer(plane, prompts, previous, known, None if local_detail is None else "off", near)
+        return known
+
     def _look_farther(
         self,
         plane: _View,
@@ -281,7 +324,7 @@ class ImageSession:
             return
         view, everything = self._from_afar(plane), Window(0, 0, *plane.frame.shape)
         before = [within(previous[i], everything, view.frame) for i in doubted]
-        looks = self._ask(view, [prompts[i] for i in doubted], before, local_detail)
+        looks = self._ask([view] * len(doubted), [prompts[i] for i in doubted], before, local_detail)
         for i, look in zip(doubted, looks, strict=True):
             if is_better_from_afar(answers[i], look, side):
                 answers[i] = from_afar(look, answers[i], plane.frame)
@@ -299,26 +342,44 @@ class ImageSession:
         previous: Sequence[Prediction | None],
         answers: list[Prediction],
         local_detail: LocalDetail | None,
+        alone: Sequence[bool],
     ) -> None:
-        """Ask again, in windows of the plane, for objects that are small; in place."""
-        together: dict[Window, list[tuple[int, Prompts]]] = {}
+        """Ask again, in windows of the plane, for objects that are small; in place.
+
+        `alone` says where the window's answer stands for itself.
+        """
+        inside: dict[Window, list[tuple[int, Prompts]]] = {}
         for i, (one, answer) in enumerate(zip(prompts, answers, strict=True)):
-            window = window_for(one, answer, plane.frame.spec.side)
-            inside = None if window is None else one.within(*window.slices)
-            if window is not None and inside is not None:
-                together.setdefault(window, []).append((i, inside))
-        for window, items in together.items():
-            view = self._window(plane, window)
-            before = [within(previous[i], window, view.frame) for i, _ in items]
-            closer = self._ask(view, [inside for _, inside in items], before, local_detail)
-            for (i, _), look in zip(items, closer, strict=True):
-                answers[i] = with_closer_look(answers[i], look, window)
+            window = self._window_for(plane, one, answer)
+            within_it = None if window is None else one.within(*window.slices)
+            if window is not None and within_it is not None:
+                inside.setdefault(window, []).append((i, within_it))
+        windows = list(inside)
+        for first in range(0, len(windows), TOGETHER):
+            items = [
+                (w, self._window(plane, w), *item) for w in windows[first : first + TOGETHER] for item in inside[w]
+            ]
+            before = [within(previous[i], window, view.frame) for window, view, i, _ in items]
+            views, asked = [view for _, view, _, _ in items], [one for _, _, _, one in items]
+            closer = self._ask(views, asked, before, local_detail)
+            for (window, _, i, _), look in zip(items, closer, strict=True):
+                if alone[i]:
+                    logits = placed(look.logits, window, plane.frame.shape)
+                    memo = look.memo._replace(logits=to_memo(logits, plane.frame), mask=prompts[i].mask)
+                    best = Candidate(logits > 0, logits, look.score, memo)
+                    answers[i] = Prediction(best.mask, logits, best.score, (best,), memo)
+                else:
+                    answers[i] = with_closer_look(answers[i], look, window)
+
+    def _window_for(self, plane: _View, prompts: Prompts, answer: Prediction) -> Window | None:
+        """Return where to look closer at an object."""
+        return window_for(prompts, answer, plane.frame.spec.side, self._window_spec.side)
 
     def _window(self, plane: _View, window: Window) -> _View:
         """Return a window as a view; the latest ones are kept, with what is known of them."""
         view = self._windows.pop(window, None)
         if view is None:
-            view = _View(Frame((window.height, window.width), plane.frame.spec), plane.image[window.slices])
+            view = _View(Frame((window.height, window.width), self._window_spec), plane.image[window.slices])
         while len(self._windows) >= self._most_windows:
             self._windows.pop(next(iter(self._windows)))
         self._windows[window] = view
@@ -326,28 +387,43 @@ class ImageSession:
 
     def _ask(
         self,
-        view: _View,
+        views: Sequence[_View],
         prompts: Sequence[Prompts],
         previous: Sequence[Prediction | None],
         local_detail: LocalDetail | None,
     ) -> list[Prediction]:
-        """Answer prompts on one view, in its pixels; without `local_detail` unrefined."""
-        requests = [make_request(p, b, view.frame, self._device) for p, b in zip(prompts, previous, strict=True)]
+        """Answer prompts, each on its view, in that view's pixels; without `local_detail` unrefined."""
+        requests = [
+            make_request(one, before, view.frame, self._device)
+            for view, one, before in zip(views, prompts, previous, strict=True)
+        ]
         answers: dict[int, Prediction] = {}
-        if requests:
-            self._encoded(view)
+        self._encode(views)
         with torch.no_grad(), precision(self._model):
             for alike in group(requests):
-                answers.update(self._in_batches(alike, lambda part: self._answer(view, part, local_detail)))
+                answers.update(self._in_batches(alike, lambda part: self._answer(views, part, local_detail)))
         return [answers[i] for i in range(len(prompts))]
+
+    def _encode(self, views: Sequence[_View]) -> None:
+        """Encode views, which have squares of one size, together; each at the first call."""
+        missing = [view for view in dict.fromkeys(views) if view.features is None]
+        for view in missing:
+            view.pixels = view.frame.pixels(view.image.to(self._device))
+        with precision(self._model):
+            features = self._in_batches(missing, self._features)
+        for view, known in zip(missing, features, strict=True):
+            view.features = known
+
+    def _features(self, views: Sequence[_View]) -> list[Features]:
+        """Encode views in one batch."""
+        features = self._model.encode(torch.cat([view.pixels for view in views if view.pixels is not None]))
+        return [features] if len(views) == 1 else [one_of(features, i) for i in range(len(views))]
 
     def _encoded(self, view: _View) -> tuple[Tensor, Features]:
         """Return the network's input and the encoded image, encoded at the first call."""
-        if view.pixels is None or view.features is None:
-            pixels = view.frame.pixels(view.image.to(self._device))
-            with precision(self._model):
-                (view.features,) = self._in_batches([pixels], lambda part: [self._model.encode(part[0])])
-            view.pixels = pixels
+        self._encode([view])
+        assert view.pixels is not None, "it was encoded from them"
+        assert view.features is not None, "it is encoded"
         return view.pixels, view.features
 
     def _looked(self, view: _View) -> Look:
@@ -379,25 +455,29 @@ class ImageSession:
         return [(p, Features(*(maps[i : i + 1] for maps in features))) for i, p in enumerate(places)]
 
     def _answer(
-        self, view: _View, items: Sequence[tuple[int, Request]], local_detail: LocalDetail | None
+        self, views: Sequence[_View], items: Sequence[tuple[int, Request]], local_detail: LocalDetail | None
     ) -> list[tuple[int, Prediction]]:
         """Answer requests that have as many tokens as each other; without `local_detail` unrefined."""
-        _, features = self._encoded(view)
+        asked = [views[index] for index, _ in items]
+        different = list(dict.fromkeys(asked))
+        features = joined([self._encoded(view)[1] for view in different])
         batch = collate([request for _, request in items])
-        image = torch.zeros(len(items), dtype=torch.long, device=self._device)
+        image = torch.tensor([different.index(view) for view in asked], device=self._device)
         decoded = self._model.base.decode(features, image, batch, multimask=items[0][1].multimask)
         refined: dict[int, tuple[Refined, int]] = {}
         if local_detail is not None:
-            refined = self._refined(view, batch, decoded, local_detail)
+            for view in different:
+                rows = [i for i, one in enumerate(asked) if one is view]
+                refined.update(self._refined(view, rows, batch, decoded, local_detail))
         return [
-            (index, make_prediction(view.frame, decoded, i, refined.get(i), request.prompts.mask))
+            (index, make_prediction(views[index].frame, decoded, i, refined.get(i), request.prompts.mask))
             for i, (index, request) in enumerate(items)
         ]
 
     def _refined(
-        self, view: _View, batch: PromptBatch, decoded: Decoded, local_detail: LocalDetail
+        self, view: _View, rows: Sequence[int], batch: PromptBatch, decoded: Decoded, local_detail: LocalDetail
     ) -> dict[int, tuple[Refined, int]]:
-        """Refine a decoded batch: where to find the answer for each object.
+        """Refine those of a decoded batch that are on a view: where to find the answer for each.
 
         Objects that look at the same quadrants go together, so that an answer does not depend on its neighbours.
         """
@@ -405,19 +485,19 @@ class ImageSession:
         look = self._looked(view)
         there = view.frame.places()
         together: dict[Places, list[int]] = {}
-        for i in range(len(batch.labels)):
+        for i in rows:
             wanted = {"off": (), "on": there}.get(local_detail)
             places = touched_quadrants(batch, decoded, i, there) if wanted is None else wanted
             together.setdefault(places, []).append(i)
         out: dict[int, tuple[Refined, int]] = {}
-        for places, rows in together.items():
-            at = torch.tensor(rows, device=self._device)
+        for places, alike in together.items():
+            at = torch.tensor(alike, device=self._device)
             masks = None if batch.mask_logits is None else batch.mask_logits[at]
             prompts = PromptBatch(batch.coords[at], batch.labels[at], masks, batch.has_mask[at])
             answers = Decoded(*(values[at] for values in decoded))
             local = self._local(view, places)
             refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, look)
-            out.update({i: (refined, row) for row, i in enumerate(rows)})
+            out.update({i: (refined, row) for row, i in enumerate(alike)})
         return out
 
 

@@ -26,6 +26,7 @@ WANTED = 64  # pixels of the square that a small object gets at least, if the pl
 LEAST_SIDE = 64  # plane pixels; smaller windows show blur
 SURE = 0.85  # predicted IoU of an answer that needs no look from farther away
 LARGE = (250, 384)  # pixels of the square; what is smaller is not seen better from there, what is larger is the ground
+OUTSIDE = -10.0  # logit of what is not the object
 BETTER = 0.02  # predicted IoU that such a look must win
 
 
@@ -43,7 +44,7 @@ class Window(NamedTuple):
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
-def window_for(prompts: Prompts, answer: Prediction, side: int) -> Window | None:
+def window_for(prompts: Prompts, answer: Prediction, side: int, own_side: int | None = None) -> Window | None:
     """Return where to look closer at an object, None if it is large enough as it is.
 
     Parameters
@@ -54,6 +55,8 @@ def window_for(prompts: Prompts, answer: Prediction, side: int) -> Window | None
         To them, of the whole plane.
     side : int
         S.
+    own_side : int, optional
+        Of the square in which the window is seen, S by default; half of it shows half of the plane, as large.
     """
     shape = answer.mask.shape
     places = _corners(prompts, answer.mask)
@@ -64,10 +67,11 @@ def window_for(prompts: Prompts, answer: Prediction, side: int) -> Window | None
     size = float((last - first).max()) * side / longer
     if size > SMALL:
         return None
-    times = 2 ** math.ceil(math.log2(WANTED / max(size, 1.0)))
-    while times > 1 and longer / times < LEAST_SIDE:
+    smaller = side / (own_side or side)
+    times = 2 ** math.ceil(math.log2(smaller * WANTED / max(size, 1.0)))
+    while times > 1 and smaller * longer / times < LEAST_SIDE:
         times //= 2
-    if times == 1:
+    if times <= smaller:  # nothing would be larger
         return None
     middle = (first + last) / 2
     (top, height), (left, width) = (_span(m, n, math.ceil(longer / times)) for m, n in zip(middle, shape, strict=True))
@@ -109,6 +113,19 @@ def _span(middle: float, length: int, size: int) -> tuple[int, int]:
     step = size / 2
     start = round(round((middle + 0.5 - size / 2) / step) * step)
     return min(max(0, start), length - size), size
+
+
+def as_drawn(prompts: Prompts) -> Prediction:
+    """Return a drawn mask as if it were an answer."""
+    assert prompts.mask is not None, "there is one"
+    return Prediction(prompts.mask, np.where(prompts.mask, -OUTSIDE, OUTSIDE).astype(np.float32), 1.0)
+
+
+def placed(logits: npt.NDArray[np.float32], window: Window, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Return a window's logits on the plane (Y, X), which outside of it is not the object."""
+    whole = np.full(shape, OUTSIDE, np.float32)
+    whole[window.slices] = logits
+    return whole
 
 
 def with_closer_look(answer: Prediction, closer: Prediction, window: Window) -> Prediction:

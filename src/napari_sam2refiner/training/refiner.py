@@ -112,11 +112,13 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         if moment.progress < config.opening:
             return self._open(samples)
         rng = np.random.default_rng([config.seed, 2, moment.step, moment.rank])
-        scene = Scene(self.model, samples, _quadrants(samples, rng, config.without_detail))
+        # What a step costs is drawn alike in all processes: each waits for the slowest.
+        alike = np.random.default_rng([config.seed, 3, moment.step])
+        rounds = 1 if alike.random() < config.single else int(alike.integers(2, config.rounds + 1))
+        scene = Scene(self.model, samples, _quadrants(samples, alike, config.without_detail))
         kinds = list(config.first_prompts)
         shares = np.array(list(config.first_prompts.values()))
         kind = str(rng.choice(kinds, p=shares / shares.sum()))
-        rounds = 1 if rng.random() < config.single else int(rng.integers(2, config.rounds + 1))
         talk = Conversation(scene.batch, {kind: 1.0}, rng)
         graded = {rounds - 1, *rng.permutation(rounds - 1)[: GRADED - 1].tolist()}
         losses = []
