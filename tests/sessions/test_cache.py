@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from annotated import discs
 
 from napari_sam2refiner.errors import SaveError
 from napari_sam2refiner.network.backbones import _HIERA, Sam21Base
@@ -16,6 +17,7 @@ from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.cache import EmbeddingCache, fingerprint, frame_key
 from napari_sam2refiner.sessions.stack import StackSession
+from napari_sam2refiner.weights.load import load_memory
 
 CPU = torch.device("cpu")
 
@@ -101,3 +103,21 @@ def test_going_again_with_a_folder_neither_encodes_nor_answers_otherwise(
     for one, again in zip(first, masks(), strict=True):
         np.testing.assert_allclose(one, again, atol=0.05)  # half precision on disk
     assert not calls
+
+
+def test_a_base_that_outlines_what_a_window_memory_finds_encodes_no_frame_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_sam2refiner.sessions.carriers.AGREED", -1.0)  # random weights agree with nothing
+    torch.manual_seed(0)
+    model = SAM2Refiner(Sam21Base(_HIERA["sam2.1_hiera_tiny"], side=256).eval()).eval()
+    image, labels = discs((64, 64), [(32, 32, 12)])
+    frames = np.stack([image + t for t in range(3)])
+    calls: list[int] = []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda pixels: (calls.append(1), encode(pixels))[1])
+    for encoded in (3, 3):  # the second time, none
+        stack = StackSession(model, frames, memory=load_memory(device="cpu"), cache=EmbeddingCache(folder=tmp_path))
+        stack.add(1, 0, Prompts(mask=labels == 1))
+        assert len(list(stack.propagate("forward"))) == 3
+        assert len(calls) == encoded

@@ -258,7 +258,9 @@ class WindowCarrier(Carrier):
     Parameters
     ----------
     memory : WindowMemory
-        The others are as for every carrier.
+    cache : EmbeddingCache, optional
+        Of encoded frames, for a base whose encoding takes long; `micro`'s are not kept. The others are as for every
+        carrier.
     """
 
     sees_ahead = False
@@ -270,9 +272,12 @@ class WindowCarrier(Carrier):
         length: int,
         image: Callable[[int], Image],
         memory: WindowMemory,
+        cache: EmbeddingCache | None = None,
     ) -> None:
         super().__init__(model, shape, length, image)
         self._memory = memory
+        self._cache = EmbeddingCache() if cache is None else cache
+        self._weights = fingerprint(model)
         # With a mask as prompt, objects are outlined as well in a smaller square (docs/decisions/0016).
         self._window_side = model.base.input.side // 2
         self._latest: dict[int, _Ready] = {}
@@ -389,12 +394,18 @@ class WindowCarrier(Carrier):
         ready = self._latest.pop(frame, None)
         if ready is None:
             image = self.image(frame)
-            session = ImageSession(self.model, window_side=self._window_side).set_image(image, limits=(0.0, 1.0))
+            recall = None if self.model.base.input.looks_again else self._recall
+            session = ImageSession(self.model, window_side=self._window_side, recall=recall)
+            session.set_image(image, limits=(0.0, 1.0))
             ready = _Ready(session, frame_scales(torch.from_numpy(image)))
         while len(self._latest) >= READY:
             self._latest.pop(next(iter(self._latest)))
         self._latest[frame] = ready
         return ready
+
+    def _recall(self, image: Image, encode: Callable[[], Features]) -> Features:
+        """Return an encoded frame; what is in the cache is not encoded again."""
+        return self._cache.get(frame_key(self._weights, image), next(self.model.parameters()).device, encode)
 
     def _gone(self) -> Impression:
         """What is kept of an object that is not there."""

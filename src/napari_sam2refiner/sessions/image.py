@@ -58,6 +58,9 @@ COMBINATIONS = 4  # of quadrants that are kept, at most
 TOGETHER = 8  # windows encoded and asked at once: more cost memory and save no time
 
 
+Recall = Callable[[npt.NDArray[np.float32], Callable[[], Features]], Features]
+
+
 @dataclass(eq=False)
 class _View:
     """A plane, or a window of it, and what is known of it so far; made anew for each image."""
@@ -83,6 +86,9 @@ class ImageSession:
     window_side : int, optional
         Side of the square in which these are seen; the network's own by default. Half of it takes a quarter of the time
         and memory, and a little of the outline (docs/decisions/0016).
+    recall : callable, optional
+        Gives the encoded plane from its pixels (Y, X, 3) in [0, 1] and from what encodes it, for whoever keeps those
+        that were encoded before.
 
     Examples
     --------
@@ -90,8 +96,11 @@ class ImageSession:
     >>> session.predict(Prompts(points=[(40, 60)])).mask  # doctest: +SKIP
     """
 
-    def __init__(self, model: SAM2Refiner, *, windows: int = 16, window_side: int | None = None) -> None:
+    def __init__(
+        self, model: SAM2Refiner, *, windows: int = 16, window_side: int | None = None, recall: Recall | None = None
+    ) -> None:
         self._model = model
+        self._recall = recall
         self._most_windows = windows
         spec = model.base.input
         self._window_spec = spec if window_side is None else replace(spec, side=window_side)
@@ -410,7 +419,11 @@ class ImageSession:
         for view in missing:
             view.pixels = view.frame.pixels(view.image.to(self._device))
         with precision(self._model):
-            features = self._in_batches(missing, self._features)
+            if self._recall is not None and missing == [self._plane]:
+                image = missing[0].image.numpy()
+                features = [self._recall(image, lambda: self._in_batches(missing, self._features)[0])]
+            else:
+                features = self._in_batches(missing, self._features)
         for view, known in zip(missing, features, strict=True):
             view.features = known
 

@@ -168,7 +168,8 @@ class StackSession:
         if memory is None and not model.base.carries_masks:
             self._carrier = MemoryCarrier(*common, cache)
         else:
-            self._carrier = WindowCarrier(*common, load_memory(device=model.device) if memory is None else memory)
+            memory = load_memory(device=model.device) if memory is None else memory
+            self._carrier = WindowCarrier(*common, memory, cache)
 
     @property
     def shape(self) -> tuple[int, int]:
