@@ -1,8 +1,9 @@
-"""Put trained weights into the package: a base as `micro`, a window memory as `window_memory`.
+"""Put trained weights into the package: a base as `micro`, its refiner as `micro_refiner`, a memory as `window_memory`.
 
 Copies the file, and writes its size and checksum into the registry.
 
 python scripts/embed_weights.py runs/micro/base.safetensors
+python scripts/embed_weights.py runs/refiner/refiner.safetensors
 python scripts/embed_weights.py runs/memory/memory.safetensors
 """
 
@@ -23,7 +24,7 @@ def embed(source: Path, folder: Path = FOLDER) -> None:
     Parameters
     ----------
     source : Path
-        A file of ours that loads as a micro base, or as a window memory.
+        A file of ours that loads as a micro base, as a refiner of it alone, or as a window memory.
     folder : Path
         With `registry.toml`.
     """
@@ -32,9 +33,13 @@ def embed(source: Path, folder: Path = FOLDER) -> None:
 
     content = source.read_bytes()
     values = {"size": str(len(content)), "sha256": f'"{hashlib.sha256(content).hexdigest()}"'}
-    if read_weights(source).memory:
+    weights = read_weights(source)
+    if weights.memory:
         load_memory(source, device="cpu")
         name = "window_memory"
+    elif not weights.base:
+        load_model("micro", source, device="cpu")
+        name = "micro_refiner"
     else:
         model = load_model(source, device="cpu")
         if model.backbone != "micro":

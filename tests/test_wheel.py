@@ -16,6 +16,7 @@ READ = (
     "py.typed",
     "weights/registry.toml",
     "weights/micro.safetensors",
+    "weights/micro_refiner.safetensors",
     "weights/window_memory.safetensors",
 )
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from napari_sam2refiner.network.backbones import build_base
+from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.network.window_memory import WindowMemory
 from napari_sam2refiner.weights import store
 from napari_sam2refiner.weights.format import write_weights
@@ -19,12 +20,17 @@ from napari_sam2refiner.weights.registry import Registry, registry
 SCRIPT = Path(__file__).parents[2] / "scripts" / "embed_weights.py"
 
 
-@pytest.mark.parametrize("name", ["micro", "window_memory"])
+@pytest.mark.parametrize("name", ["micro", "micro_refiner", "window_memory"])
 def test_embeds_what_was_trained(tmp_path: Path, name: str) -> None:
     torch.manual_seed(3)
-    state = build_base("micro").state_dict() if name == "micro" else WindowMemory().state_dict()
-    parts = {"base": state} if name == "micro" else {"memory": state}
-    write_weights(tmp_path / "new.safetensors", backbone="micro" if name == "micro" else "any", **parts)
+    whole = SAM2Refiner(build_base("micro")).state_dict()
+    parts = {
+        "micro": {"base": {k.removeprefix("base."): v for k, v in whole.items() if k.startswith("base.")}},
+        "micro_refiner": {"refiner": {k: v for k, v in whole.items() if not k.startswith("base.")}},
+        "window_memory": {"memory": WindowMemory().state_dict()},
+    }
+    backbone = "any" if name == "window_memory" else "micro"
+    write_weights(tmp_path / "new.safetensors", backbone=backbone, **parts[name])
     folder = tmp_path / "weights"
     folder.mkdir()
     shutil.copy(store.PACKAGE_FOLDER / "registry.toml", folder)

@@ -48,7 +48,7 @@ def refine(
 ) -> None:
     """Give every object of a label image an outline that follows the picture; ids stay.
 
-    Objects that would change too much are kept and marked. While the refiner is untrained this mends outlines that are
+    Objects that would change too much are kept and marked. Without a refiner this mends outlines that are
     too small, too large or beside the object; outlines that are good already may lose a little.
     """
     check_place(output, (".tif", ".tiff"))

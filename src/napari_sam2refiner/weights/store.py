@@ -99,8 +99,8 @@ def _is_on_disk(entry: Entry) -> bool:
 
 
 def _has_refiner(entry: Entry) -> bool:
-    """Whether the file holds a trained refiner, or another one does."""
-    return entry.refiner or any(other.backbone == entry.backbone for other in entries("refiner"))
+    """Whether the file holds a trained refiner; one of its own file is taken where it is asked for."""
+    return entry.refiner
 
 
 def _note(entry: Entry) -> str:
@@ -108,10 +108,10 @@ def _note(entry: Entry) -> str:
     if entry.kind == "memory":
         return "follows objects through stacks, comes with the package"
     if entry.kind == "refiner":
-        return f"refiner of {entry.backbone}"
+        return f"refiner of {entry.backbone}, where it is asked for"
     if entry.embedded:
         about = "small, for microscopy, comes with the package"
-        return about if _has_refiner(entry) else f"{about}; refiner untrained"
+        return about if _has_refiner(entry) else f"{about}; unrefined"
     if _has_refiner(entry):
         return "SAM 2.1 with a trained refiner"
     return "SAM 2.1, refiner untrained: plain SAM 2.1"
