@@ -170,7 +170,11 @@ def bootstrap_interval(
     if sample.size == 0:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    _, of = np.unique([str(group) for group in groups], return_inverse=True) if groups else (0, np.arange(sample.size))
+    _, of = (
+        np.unique([str(group) for group in groups], return_inverse=True)
+        if groups is not None
+        else (0, np.arange(sample.size))
+    )
     sums, counts = np.bincount(of, sample), np.bincount(of)
     draws = (rng.integers(0, len(sums), len(sums)) for _ in range(RESAMPLES))
     means = [sums[draw].sum() / counts[draw].sum() for draw in draws]

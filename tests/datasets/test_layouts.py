@@ -130,6 +130,9 @@ def test_tracked_sequences_have_marks_outlines_and_parents(tmp_path: Path) -> No
     np.testing.assert_array_equal(one.truth(0), 7 * LABELS)
     np.testing.assert_array_equal(one.outlines(1), LABELS)
     assert one.outlines(0) is None
+    write_tiff(root / "02_ST/SEG" / "man_seg000.tif", 3 * LABELS.astype(np.uint16))
+    (one,) = find_tracked(root, "val")
+    assert [int(drawn.max()) for t in (0, 1) if (drawn := one.outlines(t)) is not None] == [9, 3], "gold before silver"
     table.write_text("7 0 2\n")
     with pytest.raises(ReadError, match="give rows of an id"):
         find_tracked(root, "val")
@@ -144,6 +147,10 @@ def test_truth_may_be_a_whole_volume(tmp_path: Path) -> None:
     (one,) = find_sets([root])
     fields = one.read("train")
     assert names(fields) == [f"Fluo-N3DH/01/t000.tif[{z}]" for z in range(4)]
+    (root / "01_GT/TRA").mkdir()
+    (root / "01_GT/TRA/man_track.txt").write_text("1 0 0 0\n")
+    with pytest.raises(ReadError, match="holds volumes, whose objects cannot be tracked"):
+        find_tracked(root, "train")
     for z, field in enumerate(fields):
         np.testing.assert_array_equal(field.image, volume[z])
         np.testing.assert_array_equal(field.labels, truth[z])

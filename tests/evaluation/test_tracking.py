@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,33 @@ def test_seg_and_tra_are_one_of_the_truth_and_less_of_what_is_not(sequence: Anno
 def test_a_track_has_no_gap(sequence: AnnotatedSequence) -> None:
     frames = [labels for t in range(6) if (labels := sequence.truth(t)) is not None]
     before = [labels.copy() for labels in frames]
-    out, tracks = as_tracks(frames, {3: 1})
-    assert sorted(tracks) == [Track(1, 0, 5, 0), Track(2, 0, 2, 0), Track(3, 2, 5, 1), tracks[2]]
-    later = tracks[2]
-    assert (later.first, later.last, later.parent) == (4, 5, 2)
-    assert (out[5] == later.label).sum() == (frames[5] == 2).sum()
+    out, tracks = as_tracks(frames, {3: 2, 1: 9})
+    assert tracks == [Track(1, 0, 5, 0), Track(2, 0, 2, 0), Track(3, 4, 5, 2), Track(4, 2, 5, 3)]
+    assert (out[5] == 3).sum() == (frames[5] == 2).sum()
+    assert (out[5] == 4).sum() == (frames[5] == 3).sum()
     assert all(np.array_equal(a, b) for a, b in zip(frames, before, strict=True))
+    far = [np.where(labels > 0, labels + 70_000, 0) for labels in frames]
+    np.testing.assert_array_equal(as_tracks(far, {})[0], out)
+
+
+def nothing(sequence: AnnotatedSequence, frames: range) -> Iterator[Any]:
+    yield from (np.zeros((60, 120), int) for _ in frames)
+
+
+def lost_on_a_frame(sequence: AnnotatedSequence, frames: range) -> Iterator[Any]:
+    for t, labels in zip(frames, true(sequence, frames), strict=True):
+        yield labels * (t != 1)
+
+
+def test_nothing_found_and_nothing_outlined_are_measured_too(sequence: AnnotatedSequence) -> None:
+    found = measure_tracks(sequence, {"nothing": nothing, "lost": lost_on_a_frame}, None)
+    assert (found["nothing"].seg, found["nothing"].tra) == (0.0, 0.0)
+    assert found["lost"].seg == pytest.approx(13 / 15)
+    assert 0.7 < found["lost"].tra < 1.0
+    marked = replace(sequence, drawn=(None,) * 6)
+    (only_marks,) = measure_tracks(marked, {"true": true}, None).values()
+    assert np.isnan(only_marks.seg)
+    assert only_marks.tra == 1.0
 
 
 def test_micro_tracks_what_is_clicked_once(sequence: AnnotatedSequence) -> None:

@@ -401,7 +401,7 @@ def test_a_closer_look_may_be_seen_in_a_smaller_square(micro, nuclei, prompt):
     prompts = [Prompts(points=[c]) if prompt == "click" else Prompts(mask=disc(nuclei.shape, c, 6)) for c in CENTRES]
     whole = ImageSession(micro).set_image(nuclei).predict_many(prompts)
     with Calls(micro) as calls:
-        smaller = ImageSession(micro, window_side=256).set_image(nuclei).predict_many(prompts)
+        smaller = ImageSession(micro, window_share=0.5).set_image(nuclei).predict_many(prompts)
         assert calls.sides[-3:] == [256, 128, 64]
     for a, b, centre in zip(whole, smaller, CENTRES, strict=True):
         truth = disc(nuclei.shape, centre)

@@ -219,7 +219,10 @@ def _on_sequences(
     with DownloadBar(model) as bar:
         network = load_model(model, "none", device=device, progress=bar)
     carrier = None if memory is None else load_memory(memory, device=device)
-    about = {"model": model, "memory": memory, "split": split, "frames": frames, "objects": objects}
+    if protocol == Asked.VIDEO:
+        frames = frames or FRAMES
+    about: dict[str, str | int | None] = {"protocol": protocol.value, "model": model, "memory": memory, "split": split}
+    about |= {"frames": frames, "objects": objects}
     name = Path(model).name
     if protocol == Asked.CTC:
         tracked = video.track_sets(network, name, sets, split, frames, carrier)

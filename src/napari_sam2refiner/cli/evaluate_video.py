@@ -113,7 +113,7 @@ def track_sets(
     Raises
     ------
     ReadError
-        If no set holds sequences.
+        If no set holds sequences; one that cannot be measured is named and left out.
     """
     from napari_sam2refiner.datasets.cell_tracking import find_tracked
     from napari_sam2refiner.evaluation.tracking import clicked_once, measure_tracks, otsu_by_overlap
@@ -125,9 +125,14 @@ def track_sets(
         for key, ones in sequences.items():
             scores[key] = {who: [] for who in trackers}
             for sequence in progress.track(ones, description=key):
-                for who, found in measure_tracks(sequence, trackers, frames).items():
+                try:
+                    measured = measure_tracks(sequence, trackers, frames)
+                except ReadError as error:  # what is done is kept
+                    progress.console.print(f"left out: {error}", highlight=False, markup=False)
+                    continue
+                for who, found in measured.items():
                     scores[key][who].append(found)
-    return scores
+    return {key: by for key, by in scores.items() if by[name]}
 
 
 def tracking_table(scores: dict[str, dict[str, list[Tracked]]]) -> Table:

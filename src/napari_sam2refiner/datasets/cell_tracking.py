@@ -15,7 +15,7 @@ validation.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -72,20 +72,25 @@ def _tracked(name: str, sequence: Path) -> AnnotatedSequence | None:
     except (OSError, ValueError) as error:
         msg = f"{table} cannot be read ({error}); give rows of an id, first and last frame, and a parent or 0."
         raise ReadError(msg) from error
-    drawn = next((kind for kind in _truth_folders(sequence) if any(kind.glob("man_seg[0-9]*.tif"))), None)
     frames = sorted(sequence.glob("t[0-9]*.tif"))
-    outlined = (_existing(None if drawn is None else drawn / f"man_seg{frame.stem[1:]}.tif") for frame in frames)
+    if frames:
+        with ImageFile(frames[0]) as file:
+            if file.steps:
+                msg = f"{sequence} holds volumes, whose objects cannot be tracked here; give sequences of planes."
+                raise ReadError(msg)
+    outlined = (_first(kind / f"man_seg{frame.stem[1:]}.tif" for kind in _truth_folders(sequence)) for frame in frames)
     return AnnotatedSequence(
         f"{name}/{sequence.name}",
         tuple(frames),
-        tuple(_existing(marks / f"man_track{frame.stem[1:]}.tif") for frame in frames),
+        tuple(_first([marks / f"man_track{frame.stem[1:]}.tif"]) for frame in frames),
         tuple(outlined),
         parents,
     )
 
 
-def _existing(path: Path | None) -> Path | None:
-    return path if path is not None and path.exists() else None
+def _first(paths: Iterable[Path]) -> Path | None:
+    """Return the first file that is there."""
+    return next((path for path in paths if path.exists()), None)
 
 
 def _truth_folders(sequence: Path) -> list[Path]:

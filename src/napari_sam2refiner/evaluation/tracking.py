@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_sam2refiner.errors import InvalidConfigError, ReadError
+from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError, ReadError
 from napari_sam2refiner.labels.thresholds import otsu_watershed
 from napari_sam2refiner.labels.write import ids_in, next_free_id
 from napari_sam2refiner.planes.intensity import rescale
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from napari_sam2refiner.datasets.sequences import AnnotatedSequence
     from napari_sam2refiner.network.refiner import SAM2Refiner
     from napari_sam2refiner.network.window_memory import WindowMemory
+
+MOST = 65535  # labels in a file of the challenge
 
 Labels = npt.NDArray[Any]
 Tracker = Callable[["AnnotatedSequence", range], Iterator[Labels]]
@@ -53,6 +56,7 @@ class Tracked(NamedTuple):
     frames, tracks : int
         Frames with truth, and tracks on them.
     seg, tra : float
+        `seg` is nan where nothing is outlined on these frames.
     """
 
     frames: int
@@ -95,42 +99,53 @@ def measure_tracks(sequence: AnnotatedSequence, trackers: dict[str, Tracker], fr
         (gold / "SEG").mkdir()
         for i, t in enumerate(known):
             if (outlines := sequence.outlines(t)) is not None:
-                tifffile.imwrite(gold / "SEG" / f"man_seg{i:04}.tif", outlines.astype(np.uint16))
+                tifffile.imwrite(gold / "SEG" / f"man_seg{i:04}.tif", as_tracks([outlines], {})[0][0])
+        measures = ["SEG", "TRA"] if any((gold / "SEG").iterdir()) else ["TRA"]
         for n, (who, tracker) in enumerate(trackers.items()):
             result = Path(place, f"{n:02}_RES")
             labels = [one for t, one in zip(span, tracker(sequence, span), strict=True) if t in known]
-            _write(result, "mask", labels, {})
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
-                measured = evaluate_sequence(str(result), str(gold), ["SEG", "TRA"], threads=1)
-            found[who] = Tracked(len(known), len(tracks), float(measured["SEG"]), float(measured["TRA"]))
+            measured = {"SEG": 0.0, "TRA": 0.0}
+            if _write(result, "mask", labels, {}):
+                with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # it prints what it does, and warns of frames without objects
+                    measured = evaluate_sequence(str(result), str(gold), list(measures), threads=1)
+            seg = float(measured["SEG"]) if "SEG" in measures else float("nan")
+            found[who] = Tracked(len(known), len(tracks), seg, float(measured["TRA"]))
     return found
 
 
 def as_tracks(frames: Sequence[Labels], parents: Mapping[int, int]) -> tuple[list[Labels], list[Track]]:
     """Split every object that is away for some frames into one track for each stay, since a track has no gaps.
 
-    A later stay gets a label of its own and the stay before as its parent.
+    Labels are given anew, from 1. A later stay has the stay before as its parent; a parent that is nowhere is none.
 
     Returns
     -------
-    list of (Y, X) array
+    list of (Y, X) uint16 array
     list of Track
+
+    Raises
+    ------
+    InvalidLabelsError
+        If there are more tracks than 16 bits hold.
     """
     where: dict[int, list[int]] = {}
     for t, labels in enumerate(frames):
         for number in ids_in(labels):
             where.setdefault(number, []).append(t)
-    free = max(where, default=0) + 1
-    out, tracks = [labels.copy() for labels in frames], []
-    for number, times in where.items():
-        stays = np.split(times, np.flatnonzero(np.diff(times) > 1) + 1)
-        label, parent = number, parents.get(number, 0)
-        for stay in stays:
-            if label != number:
-                for t in stay:
-                    out[t][frames[t] == number] = label
+    stays = {n: np.split(times, np.flatnonzero(np.diff(times) > 1) + 1) for n, times in sorted(where.items())}
+    if (count := sum(map(len, stays.values()))) > MOST:
+        msg = f"there are {count} tracks, but their files hold {MOST}; ask for fewer frames."
+        raise InvalidLabelsError(msg)
+    out, tracks = [np.zeros(labels.shape, np.uint16) for labels in frames], []
+    last = dict(zip(stays, np.cumsum([len(parts) for parts in stays.values()]).tolist(), strict=True))
+    for number, parts in stays.items():
+        parent = last.get(parents.get(number, 0), 0)
+        for label, stay in enumerate(parts, last[number] - len(parts) + 1):
+            for t in stay:
+                out[t][frames[t] == number] = label
             tracks.append(Track(label, int(stay[0]), int(stay[-1]), parent))
-            label, parent, free = free, label, free + 1
+            parent = label
     return out, tracks
 
 
@@ -139,7 +154,7 @@ def _write(folder: Path, name: str, frames: Sequence[Labels], parents: Mapping[i
     folder.mkdir(parents=True)
     frames, tracks = as_tracks(frames, parents)
     for i, labels in enumerate(frames):
-        tifffile.imwrite(folder / f"{name}{i:04}.tif", labels.astype(np.uint16))
+        tifffile.imwrite(folder / f"{name}{i:04}.tif", labels)
     lines = [" ".join(map(str, track)) for track in tracks]
     table = "man_track.txt" if name == "man_track" else "res_track.txt"
     (folder / table).write_text("\n".join(lines) + "\n", encoding="utf-8")

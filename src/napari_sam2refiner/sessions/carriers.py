@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.float32]
 
+WINDOW_SHARE = 0.5  # with a mask as prompt, objects are outlined as well in a smaller square (docs/decisions/0016)
 READY = 3  # frames that stay ready for prompts and windows
 DRAWN = 10.0  # logit of a mask that was given
 LOST = -1.0  # logit, at most, of a pixel that a neighbour is surer of
@@ -278,8 +279,6 @@ class WindowCarrier(Carrier):
         self._memory = memory
         self._cache = EmbeddingCache() if cache is None else cache
         self._weights = fingerprint(model)
-        # With a mask as prompt, objects are outlined as well in a smaller square (docs/decisions/0016).
-        self._window_side = model.base.input.side // 2
         self._latest: dict[int, _Ready] = {}
 
     @property
@@ -395,7 +394,7 @@ class WindowCarrier(Carrier):
         if ready is None:
             image = self.image(frame)
             recall = None if self.model.base.input.looks_again else self._recall
-            session = ImageSession(self.model, window_side=self._window_side, recall=recall)
+            session = ImageSession(self.model, window_share=WINDOW_SHARE, recall=recall)
             session.set_image(image, limits=(0.0, 1.0))
             ready = _Ready(session, frame_scales(torch.from_numpy(image)))
         while len(self._latest) >= READY:

@@ -83,9 +83,9 @@ class ImageSession:
         Its parameters say on which device to work, its `compute_dtype` at which precision.
     windows : int
         Closer looks at parts of the image that stay encoded, at most; of `micro`, 20 MB each.
-    window_side : int, optional
-        Side of the square in which these are seen; the network's own by default. Half of it takes a quarter of the time
-        and memory, and a little of the outline (docs/decisions/0016).
+    window_share : float
+        Side of the square in which these are seen, as a share of the network's own. Half of it takes a quarter of the
+        time and memory, and a little of the outline (docs/decisions/0016).
     recall : callable, optional
         Gives the encoded plane from its pixels (Y, X, 3) in [0, 1] and from what encodes it, for whoever keeps those
         that were encoded before.
@@ -97,16 +97,16 @@ class ImageSession:
     """
 
     def __init__(
-        self, model: SAM2Refiner, *, windows: int = 16, window_side: int | None = None, recall: Recall | None = None
+        self, model: SAM2Refiner, *, windows: int = 16, window_share: float = 1.0, recall: Recall | None = None
     ) -> None:
         self._model = model
         self._recall = recall
         self._most_windows = windows
         spec = model.base.input
-        self._window_spec = spec if window_side is None else replace(spec, side=window_side)
+        self._window_spec = replace(spec, side=int(spec.side * window_share))
         self._second = None
         if model.second is not None:
-            self._second = ImageSession(model.second, windows=windows, window_side=window_side)
+            self._second = ImageSession(model.second, windows=windows, window_share=window_share)
         self._plane: _View | None = None
         self._windows: dict[Window, _View] = {}  # the latest
         self._farther: _View | None = None
