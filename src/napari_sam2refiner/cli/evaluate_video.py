@@ -82,8 +82,11 @@ def _sequences(
 
 
 def video_table(scores: Scores) -> Table:
-    """Mean J and F over all frames, J by distance, how often what is gone was still drawn, what a correction gave."""
-    header = ["set", "objects", "by", "J (95 %)", "F", *(f"J at {d}" for d in DISTANCES), "gone, still drawn"]
+    """Mean J and F over all frames, J by distance, how often what is gone was still drawn, what a correction gave.
+
+    Intervals are in the file.
+    """
+    header = ["set", "objects", "by", "J", "F", *(f"J at {d}" for d in DISTANCES), "gone, still drawn"]
     corrects = any(found.corrected for by in scores.values() for found in by.values())
     if corrects:
         header.append("after the worst frame, corrected")
@@ -91,12 +94,10 @@ def video_table(scores: Scores) -> Table:
     for name, by in scores.items():
         for row, (who, found) in enumerate(by.items()):
             at = (f"{found.j_at(d):.3f}" if d in found.distances else "" for d in DISTANCES)
-            low, high = found.interval
             about = (name, str(found.objects)) if row == 0 else ("", "")
             gone = f"{found.drawn} of {found.gone}" if found.gone else ""
             then = f"{np.mean(found.uncorrected):.3f}, {np.mean(found.corrected):.3f}" if found.corrected else ""
-            j = f"{found.j:.3f} ({low:.3f}-{high:.3f})"
-            table.add_row(*about, who, j, f"{found.f:.3f}", *at, gone, *([then] if corrects else ()))
+            table.add_row(*about, who, f"{found.j:.3f}", f"{found.f:.3f}", *at, gone, *([then] if corrects else ()))
     return table
 
 
