@@ -163,3 +163,9 @@ def test_unknown_dtype() -> None:
     assert find_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
     with pytest.raises(InvalidConfigError, match="'float64' is not known"):
         find_dtype("float64", torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def test_the_refiner_on_trial_is_used_only_where_it_is_asked_for() -> None:
+    assert load_model("micro", device="cpu").is_untrained
+    model = load_model("micro", refiner="micro_refiner", device="cpu")
+    assert (model.refiner_name, model.is_untrained) == ("micro_refiner", False)
