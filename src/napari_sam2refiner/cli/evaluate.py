@@ -219,21 +219,19 @@ def _on_sequences(
     with DownloadBar(model) as bar:
         network = load_model(model, "none", device=device, progress=bar)
     carrier = None if memory is None else load_memory(memory, device=device)
-    if protocol == Asked.VIDEO:
-        frames = frames or FRAMES
-    about: dict[str, str | int | None] = {"protocol": protocol.value, "model": model, "memory": memory, "split": split}
-    about |= {"frames": frames, "objects": objects}
+    about = {"protocol": protocol.value, "model": model, "memory": memory, "split": split}
     name = Path(model).name
     if protocol == Asked.CTC:
         tracked = video.track_sets(network, name, sets, split, frames, carrier)
         out.print(video.tracking_table(tracked))
         content = video.tracking_content(tracked)
     else:
-        followed = video.follow_sets(network, name, sets, split, frames or FRAMES, objects, carrier, correct=correct)
+        frames = frames or FRAMES
+        followed = video.follow_sets(network, name, sets, split, frames, objects, carrier, correct=correct)
         out.print(video.video_table(followed))
         content = video.video_content(followed)
     if json_file is not None:
-        video.save(json_file, content, about)
+        video.save(json_file, content, {**about, "frames": frames, "objects": objects})
         out.print(f"wrote {json_file}", highlight=False, soft_wrap=True, markup=False)
 
 

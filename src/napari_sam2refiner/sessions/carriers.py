@@ -278,7 +278,8 @@ class WindowCarrier(Carrier):
         super().__init__(model, shape, length, image)
         self._memory = memory
         self._cache = EmbeddingCache() if cache is None else cache
-        self._weights = fingerprint(model)
+        self._keeps = not model.base.input.looks_again
+        self._weights = fingerprint(model) if self._keeps else ""
         self._latest: dict[int, _Ready] = {}
 
     @property
@@ -393,7 +394,7 @@ class WindowCarrier(Carrier):
         ready = self._latest.pop(frame, None)
         if ready is None:
             image = self.image(frame)
-            recall = None if self.model.base.input.looks_again else self._recall
+            recall = self._recall if self._keeps else None
             session = ImageSession(self.model, window_share=WINDOW_SHARE, recall=recall)
             session.set_image(image, limits=(0.0, 1.0))
             ready = _Ready(session, frame_scales(torch.from_numpy(image)))

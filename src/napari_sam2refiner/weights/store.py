@@ -90,17 +90,12 @@ def verify(path: Path, entry: Entry) -> None:
 
 def available() -> tuple[Listing, ...]:
     """Return every listed model, with whether it is on disk; files are not opened, so that this is quick."""
-    return tuple(Listing(e.name, e.kind, e.size, _is_on_disk(e), _note(e), _has_refiner(e)) for e in entries())
+    return tuple(Listing(e.name, e.kind, e.size, _is_on_disk(e), _note(e), e.refiner) for e in entries())
 
 
 def _is_on_disk(entry: Entry) -> bool:
     path = location(entry)
     return path.is_file() and path.stat().st_size == entry.size
-
-
-def _has_refiner(entry: Entry) -> bool:
-    """Whether the file holds a trained refiner; one of its own file is taken where it is asked for."""
-    return entry.refiner
 
 
 def _note(entry: Entry) -> str:
@@ -111,8 +106,8 @@ def _note(entry: Entry) -> str:
         return f"refiner of {entry.backbone}, where it is asked for"
     if entry.embedded:
         about = "small, for microscopy, comes with the package"
-        return about if _has_refiner(entry) else f"{about}; unrefined"
-    if _has_refiner(entry):
+        return about if entry.refiner else f"{about}; unrefined"
+    if entry.refiner:
         return "SAM 2.1 with a trained refiner"
     return "SAM 2.1, refiner untrained: plain SAM 2.1"
 
