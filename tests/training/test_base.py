@@ -10,7 +10,7 @@ import torch
 from napari_sam2refiner.training.base import NOT_TRAINED, BaseCourse
 from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
 from napari_sam2refiner.training.crops import CropDataset
-from napari_sam2refiner.training.loop import groups
+from napari_sam2refiner.training.loop import Moment, groups
 from napari_sam2refiner.training.readers import scene_field
 from napari_sam2refiner.training.rounds import Batch, collate
 
@@ -76,6 +76,50 @@ def test_rounds_grow_after_the_opening(data: list[Path]) -> None:
     settings = {"steps": 100, "opening": 0.25, "rounds": 2, "long_rounds": 5, "scenes": 0}
     course = BaseCourse(load_config(None, BaseTrainingConfig, **settings), data)
     assert [course.rounds(step, step / 100) for step in (0, 7, 24, 25, 90, 95)] == [1, 5, 1, 2, 2, 5]
+
+
+def gradients(course: BaseCourse) -> set[str]:
+    return {name for name, p in course.network.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+
+
+def test_every_so_many_steps_end_before_the_decoder(config: BaseTrainingConfig, data: list[Path]) -> None:
+    mixed = config.model_copy(update={"guess_steps": 0.6, "guess_objects": 5})
+    course = BaseCourse(mixed, data).train()
+    alone = [course.guesses_only(step) for step in range(10)]
+    assert sum(alone) == 6
+    assert alone[:5] == alone[5:]
+    step = alone.index(True)
+    loss, figures = course([course.crops[step]], Moment(step, 0, 0.5))
+    loss.backward()
+    learned = gradients(course)
+    assert any(name.startswith("image_encoder.trunk.stem") for name in learned)
+    assert any(name.startswith("instance_embedding.control") for name in learned)
+    assert any(name.startswith("prompt_fusion") for name in learned)
+    assert not any(name.startswith(("sam_", "mask_quality")) for name in learned)
+    assert set(figures) == {"loss_guess"}
+
+
+def test_steps_with_the_decoder_have_their_long_rounds_whatever_the_others(
+    config: BaseTrainingConfig, data: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = BaseCourse(config.model_copy(update={"guess_steps": 0.75, "opening": 0.0}), data).train()
+    asked: list[int] = []
+    monkeypatch.setattr(course, "loss", lambda _batch, rounds, _rng: asked.append(rounds))
+    monkeypatch.setattr(course, "guess_loss", lambda _batch, _rng: None)
+    for step in range(64):
+        course([course.crops[0]], Moment(step, 0, 0.5))
+    assert asked == 2 * ([config.rounds] * 7 + [config.long_rounds])
+
+
+def test_scores_are_trained_alone(config: BaseTrainingConfig, data: list[Path]) -> None:
+    course = BaseCourse(config.model_copy(update={"parts": "scores"}), data).train()
+    wanted = {name for name, p in course.network.named_parameters() if p.requires_grad}
+    loss, _ = step_loss(course, one_batch(course.network, config))
+    loss.backward()
+    learned = gradients(course)
+    assert learned
+    assert learned <= wanted
+    assert all(name.startswith(("mask_quality.", "sam_mask_decoder.iou_prediction_head.")) for name in wanted)
 
 
 def test_a_set_without_a_share_is_validated_too(data: list[Path]) -> None:

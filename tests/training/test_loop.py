@@ -211,6 +211,20 @@ def test_the_weights_of_the_best_validation_are_kept(tmp_path: Path) -> None:
     assert path.read_text() == "2"
 
 
+def test_a_run_that_is_stopped_in_its_last_validation_has_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_course: Sum) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sum, "validate", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(partial(Sum, load_config(None, BaseTrainingConfig, steps=3), []), tmp_path / "out")
+    state = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 3
+    assert (tmp_path / "out" / "sum.safetensors").read_text() == "3"
+
+
 def test_averaged_weights_are_there_for_a_while(config: BaseTrainingConfig) -> None:
     run = new_run(torch.nn.Linear(1, 1), config)
     with torch.no_grad():

@@ -307,6 +307,11 @@ class MicroBase(PromptableBase):
         """Follow every click after refinement too."""
         return obeyed(logits[:, None], prompts, finer()[:, None])[:, 0]
 
+    def guess_level(self, level: Level, image: Tensor, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
+        """Logits (N, h, w) of one level before the decoder: first guesses, and the same with the prompt maps."""
+        guess = self.instance_embedding.guess(level.instances, image, prompts)
+        return guess, self.prompt_fusion(level.instances.features, image, guess, prompts)
+
     def decode_level(
         self, level: Level, image: Tensor, prompts: PromptBatch, origin: tuple[int, int] = (0, 0)
     ) -> LevelAnswer:
@@ -322,8 +327,7 @@ class MicroBase(PromptableBase):
         origin : (int, int)
             Row and column, in stride-16 pixels, that the level's corner has in the positional encoding.
         """
-        guess = self.instance_embedding.guess(level.instances, image, prompts)
-        fused = self.prompt_fusion(level.instances.features, image, guess, prompts)
+        guess, fused = self.guess_level(level, image, prompts)
         encoder = self.sam_prompt_encoder
         rows, columns = level.features.embedding.shape[-2:]
         shift = prompts.coords.new_tensor([16.0 * origin[1], 16.0 * origin[0]])

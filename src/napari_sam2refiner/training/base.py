@@ -1,8 +1,9 @@
 """The course of a base: `micro` learns to answer prompts as SAM was taught, by a prompt and clicks where it was wrong.
 
 Every step takes crops from annotated fields and synthetic scenes, encodes them at three scales, and lets a simulated
-user talk to all scales at once: the mask with the best score is what the user sees and corrects. Read top to bottom:
-`BaseCourse`, `level_targets`, `outline_loss`, `round_loss`.
+user talk to all scales at once: the mask with the best score is what the user sees and corrects. Some steps can end
+before the decoder, with many objects. Read top to bottom: `BaseCourse`, `level_targets`, `outline_loss`, `scores_loss`,
+`masks_loss`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.micro import SCALES, Level, MicroBase
+from napari_sam2refiner.network.micro import SCALES, Level, MicroBase, at_scale
 from napari_sam2refiner.training.config import BaseTrainingConfig
 from napari_sam2refiner.training.crops import Crop, CropDataset
 from napari_sam2refiner.training.loop import Course, Moment
@@ -25,6 +26,7 @@ from napari_sam2refiner.training.rounds import Batch, Conversation, Round, colla
 from napari_sam2refiner.weights.format import write_weights
 
 NOT_TRAINED = ("memory_", "maskmem_", "obj_ptr", "no_obj", "mask_downsample", "no_mem_pos")
+SCORES = ("mask_quality.", "sam_mask_decoder.iou_prediction_head.")
 
 
 class BaseCourse(Course[BaseTrainingConfig]):
@@ -54,7 +56,8 @@ class BaseCourse(Course[BaseTrainingConfig]):
         if start is not None:
             self.network.load_state_dict(start)
         for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(not name.startswith(NOT_TRAINED))
+            wanted = name.startswith(SCORES) if config.parts == "scores" else not name.startswith(NOT_TRAINED)
+            parameter.requires_grad_(wanted)
 
     @property
     def trained(self) -> MicroBase:
@@ -77,27 +80,53 @@ class BaseCourse(Course[BaseTrainingConfig]):
 
     def forward(self, samples: list[Crop], moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step and figures for the log."""
-        rounds = self.rounds(moment.step, moment.progress)
-        objects = max(1, self.config.objects * min(rounds, self.config.rounds) // rounds)
-        batch = collate(samples, self.network, objects, next(self.network.parameters()).device)
-        return self.loss(batch, rounds, np.random.default_rng([self.config.seed, 2, moment.step, moment.rank]))
+        config, device = self.config, next(self.network.parameters()).device
+        rng = np.random.default_rng([config.seed, 2, moment.step, moment.rank])
+        if self.guesses_only(moment.step):
+            return self.guess_loss(collate(samples, self.network, config.guess_objects, device), rng)
+        full_steps = moment.step - int(moment.step * config.guess_steps)
+        rounds = self.rounds(full_steps, moment.progress)
+        objects = max(1, config.objects * min(rounds, config.rounds) // rounds)
+        return self.loss(collate(samples, self.network, objects, device), rounds, rng)
+
+    def guesses_only(self, step: int) -> bool:
+        """Whether a step ends before the decoder; spread evenly, and the same in every process."""
+        share = self.config.guess_steps
+        return int((step + 1) * share) > int(step * share)
 
     def rounds(self, step: int, progress: float) -> int:
-        """How many prompts each object of a step gets."""
+        """How many prompts each object gets, after so many steps with the decoder."""
         if step % 8 == 7:
             return self.config.long_rounds
         return 1 if progress < self.config.opening else self.config.rounds
+
+    def guess_loss(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of what comes before the decoder, and figures for the log."""
+        config = self.config
+        prompts = Conversation(batch, config.first_prompts, rng).prompts()
+        levels = self.network.encode(batch.pixels).levels
+        targets, trust = level_targets(batch)
+        loss = config.outline_weight * outline_loss(levels, batch)
+        for index, (level, scale) in enumerate(zip(levels, SCALES, strict=True)):
+            guess, fused = self.network.guess_level(level, batch.image, at_scale(prompts, scale))
+            per_object = mask_loss(fused.float(), targets[index]) + config.guess_weight * mask_loss(
+                guess.float(), targets[index]
+            )
+            loss = loss + (per_object * trust[:, index]).sum() / trust.sum()
+        return loss, {"loss_guess": loss.item()}
 
     def loss(self, batch: Batch, rounds: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and figures for the log."""
         config = self.config
         talk = Conversation(batch, config.first_prompts, rng)
         levels = self.network.encode(batch.pixels).levels
-        targets, trust = level_targets(batch)
-        loss = config.outline_weight * outline_loss(levels, batch)
         history = list(converse(self.network, levels, batch, talk, rounds, explore=0.25, anywhere=True))
-        for turn in history:
-            loss = loss + round_loss(turn, targets, trust, config) / rounds
+        loss = torch.stack([scores_loss(turn, config) for turn in history]).mean()
+        if config.parts == "all":
+            targets, trust = level_targets(batch)
+            loss = loss + config.outline_weight * outline_loss(levels, batch)
+            for turn in history:
+                loss = loss + masks_loss(turn, targets, trust, config) / rounds
         first, last = history[0], history[-1]
         shown = [turn.chosen_iou().mean().item() for turn in (first, last)]
         error = (first.score_logits.sigmoid() - first.ious).abs().mean().item()
@@ -166,11 +195,16 @@ def outline_loss(levels: Sequence[Level], batch: Batch) -> Tensor:
     return total
 
 
-def round_loss(turn: Round, targets: list[Tensor], trust: Tensor, config: BaseTrainingConfig) -> Tensor:
-    """Loss of one round on all levels."""
+def scores_loss(turn: Round, config: BaseTrainingConfig) -> Tensor:
+    """Loss of one round's scores, and of the choice by them."""
     scores = turn.score_logits.float()
-    total = config.score_weight * score_loss(scores, turn.ious)
-    total = total + config.choice_weight * choice_loss(scores.flatten(1), turn.ious.flatten(1))
+    value = config.score_weight * score_loss(scores, turn.ious)
+    return value + config.choice_weight * choice_loss(scores.flatten(1), turn.ious.flatten(1))
+
+
+def masks_loss(turn: Round, targets: list[Tensor], trust: Tensor, config: BaseTrainingConfig) -> Tensor:
+    """Loss of one round's masks on all levels."""
+    total = trust.new_zeros(())
     for index, (answer, target) in enumerate(zip(turn.answers, targets, strict=True)):
         parts = ((answer.logits, 1.0), (answer.fused, config.fused_weight), (answer.guess, config.guess_weight))
         per_object = sum(weight * mask_loss(logits.float(), target) for logits, weight in parts)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
@@ -82,6 +82,8 @@ class TrainingConfig(BaseModel):
 class BaseTrainingConfig(TrainingConfig):
     """Settings of `train base`."""
 
+    parts: Literal["all", "scores"] = "all"
+    """What is trained: all that still images use, or only the scores, which a last part of a run brings up to date."""
     crop: int = Field(256, ge=128, multiple_of=128)
     """Side of the training crops in pixels; also trained at a half and a quarter of it, down to stride 32."""
     opening: float = Field(0.25, ge=0, le=1)
@@ -90,6 +92,13 @@ class BaseTrainingConfig(TrainingConfig):
     """Prompts of an object afterwards: the first and corrective clicks."""
     long_rounds: int = Field(5, ge=1)
     """Rounds of every eighth step, with fewer objects."""
+    guess_steps: float = Field(0.0, ge=0, le=0.9)
+    """Share of steps that end before the decoder: guesses and prompt maps for the first prompts of many objects.
+
+    What comes before the decoder limits it, and learns about twice as much in the same time.
+    """
+    guess_objects: int = Field(24, ge=1)
+    """Objects taken from a crop at most in such steps."""
     whole_planes: float = Field(0.65, ge=0, le=1)
     """Share of crops that show their field about as large as the network sees it when the whole plane is shown."""
     extent: tuple[float, float] = (8.0, 300.0)
@@ -121,6 +130,13 @@ class BaseTrainingConfig(TrainingConfig):
             msg = f"it is {extent}; give two growing positive numbers"
             raise ValueError(msg)
         return extent
+
+    @model_validator(mode="after")
+    def _no_guesses_without_all(self) -> Self:
+        if self.parts == "scores" and self.guess_steps:
+            msg = "guess_steps must be 0 where parts is 'scores'; guesses have none"
+            raise ValueError(msg)
+        return self
 
 
 class RefinerTrainingConfig(TrainingConfig):

@@ -134,7 +134,7 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
     crop, drawn = resampled(pixels, labels, config.crop)
     if not plain:
         crop = degraded(crop, rng)
-    return Crop(crop, drawn, chosen_objects(drawn, target, config.objects, rng))
+    return Crop(crop, drawn, chosen_objects(drawn, target, max(config.objects, config.guess_objects), rng))
 
 
 def picture(

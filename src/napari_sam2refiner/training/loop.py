@@ -272,13 +272,15 @@ def fit(
         finished = run.progress >= 1.0
         if fabric.is_global_zero:
             _log(run, course, figures, out, say)
-            if finished or run.step % config.validate_every == 0:
-                _validate(run, course, out, say)
-            if finished or now - saved > 60 * config.checkpoint_minutes:
+            if (
+                finished or now - saved > 60 * config.checkpoint_minutes
+            ):  # a validation, which may be stopped, comes after
                 save_checkpoint(run, out / CHECKPOINT_FILE)
                 if run.best is None:
                     save_weights(run, course, out)
                 saved = now
+            if finished or run.step % config.validate_every == 0:
+                _validate(run, course, out, say)
         if finished:
             break
     fabric.barrier()
@@ -326,6 +328,7 @@ def _validate(run: Run, course: Course[Any], out: Path, say: Callable[[str], obj
     if merit is not None and (run.best is None or merit > run.best):
         run.best = merit
         save_weights(run, course, out)
+        save_checkpoint(run, out / CHECKPOINT_FILE)
 
 
 def _log(run: Run, course: Course[Any], figures: dict[str, float], out: Path, say: Callable[[str], object]) -> None:

@@ -95,12 +95,13 @@ def score_loss(score_logits: Tensor, ious: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(score_logits, ious)
 
 
-def choice_loss(score_logits: Tensor, ious: Tensor, sharpness: float = 6.0) -> Tensor:
-    """IoU that is lost when one of an object's K masks is drawn with odds by its score; (N, K) to a scalar.
+def choice_loss(score_logits: Tensor, ious: Tensor, sharpness: float = 25.0) -> Tensor:
+    """IoU that is lost when one of an object's K masks is drawn with odds by its predicted IoU; (N, K) to a scalar.
 
-    In expectation, so that it has a gradient. What differs little costs little.
+    In expectation, so that it has a gradient. What differs little costs little. The odds go by the predicted IoU and
+    not by its logit: a lead of a tenth decides, so that the best need not be predicted better than it is.
     """
-    odds = (sharpness * score_logits).softmax(1)
+    odds = (sharpness * score_logits.sigmoid()).softmax(1)
     return (ious.amax(1) - (odds * ious).sum(1)).mean()
 
 
