@@ -6,25 +6,23 @@ Letters: Y, X rows and columns of the plane; N objects; P prompt tokens of an ob
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError
 from napari_sam2refiner.metrics import iou
-from napari_sam2refiner.network.base import Decoded, Features, PromptBatch, joined, one_of
+from napari_sam2refiner.network.base import joined
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
 from napari_sam2refiner.sessions.batches import Batches, precision
 from napari_sam2refiner.sessions.conversion import (
-    Places,
     Request,
     collate,
     from_afar,
@@ -32,10 +30,10 @@ from napari_sam2refiner.sessions.conversion import (
     make_prediction,
     make_request,
     to_memo,
-    touched_quadrants,
     within,
 )
 from napari_sam2refiner.sessions.corrections import connected_to_clicks
+from napari_sam2refiner.sessions.views import Encoder, Recall, View
 from napari_sam2refiner.sessions.windows import (
     SURE,
     Window,
@@ -47,31 +45,12 @@ from napari_sam2refiner.sessions.windows import (
 )
 
 if TYPE_CHECKING:
-    from napari_sam2refiner.network.localization import LocalFeatures
-    from napari_sam2refiner.network.look import Look
     from napari_sam2refiner.network.refiner import Refined, SAM2Refiner
 
 LOCAL_DETAIL = ("off", "prompted", "on")
 FARTHER = 0.5  # share of the square that the plane takes, seen from farther away
 SAME_OBJECT = 0.5  # IoU of two networks' masks of one object, at least
-COMBINATIONS = 4  # of quadrants that are kept, at most
 TOGETHER = 8  # windows encoded and asked at once: more cost memory and save no time
-
-
-Recall = Callable[[npt.NDArray[np.float32], Callable[[], Features]], Features]
-
-
-@dataclass(eq=False)
-class _View:
-    """A plane, or a window of it, and what is known of it so far; made anew for each image."""
-
-    frame: Frame
-    image: Tensor  # (Y, X, 3) in [0, 1]; here Y, X are the view's
-    pixels: Tensor | None = None  # (1, 3, S, S)
-    features: Features | None = None
-    look: Look | None = None
-    quadrants: dict[int, Features] = field(default_factory=dict)  # by place, of one each
-    local: dict[Places, LocalFeatures] = field(default_factory=dict)  # the latest combinations of quadrants
 
 
 class ImageSession:
@@ -107,10 +86,11 @@ class ImageSession:
         self._second = None
         if model.second is not None:
             self._second = ImageSession(model.second, windows=windows, window_share=window_share)
-        self._plane: _View | None = None
-        self._windows: dict[Window, _View] = {}  # the latest
-        self._farther: _View | None = None
+        self._plane: View | None = None
+        self._windows: dict[Window, View] = {}  # the latest
+        self._farther: View | None = None
         self._in_batches = Batches()
+        self._encoder = Encoder(model, self._in_batches)
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -149,7 +129,7 @@ class ImageSession:
             limits = (0.0, float(np.iinfo(array.dtype).max) if array.dtype.kind in "iu" else 1.0)
         rgb = rescale(array, limits=limits)
         shape = (int(rgb.shape[0]), int(rgb.shape[1]))
-        self._plane = _View(Frame(shape, self._model.base.input), torch.from_numpy(rgb))
+        self._plane = View(Frame(shape, self._model.base.input), torch.from_numpy(rgb), self._recall)
         self._windows.clear()
         self._farther = None
         if self._second is not None:
@@ -175,12 +155,12 @@ class ImageSession:
         Yields the share that is done, 0 to 1. Whoever stops early has what is done; predictions encode what they lack.
         """
         plane = self._known_plane()
-        look = self._looked if self._refines else self._encoded
+        look = self._encoder.looked if self._refines else self._encoder.encoded
         parts: list[Callable[[], object]] = [partial(look, plane)]
         if self._model.base.input.looks_again:
             parts.append(lambda: look(self._from_afar(plane)))
         if self._refines:
-            parts += [partial(self._local, plane, (place,)) for place in plane.frame.places()]
+            parts += [partial(self._encoder.local, plane, (place,)) for place in plane.frame.places()]
         for done, part in enumerate(parts, 1):
             with torch.no_grad(), precision(self._model):
                 part()
@@ -278,12 +258,7 @@ class ImageSession:
         """Whether the model's own refiner works on masks; another model's takes its place."""
         return self._second is None and not self._model.is_untrained
 
-    @property
-    def _device(self) -> torch.device:
-        """Where the network is."""
-        return next(self._model.parameters()).device
-
-    def _known_plane(self) -> _View:
+    def _known_plane(self) -> View:
         """Return the image; raise if there is none."""
         if self._plane is None:
             msg = "there is no image; call set_image(...) first."
@@ -292,7 +267,7 @@ class ImageSession:
 
     def _look_again(
         self,
-        plane: _View,
+        plane: View,
         prompts: Sequence[Prompts],
         previous: Sequence[Prediction | None],
         local_detail: LocalDetail | None,
@@ -320,7 +295,7 @@ class ImageSession:
 
     def _look_farther(
         self,
-        plane: _View,
+        plane: View,
         prompts: Sequence[Prompts],
         previous: Sequence[Prediction | None],
         answers: list[Prediction],
@@ -338,15 +313,15 @@ class ImageSession:
             if is_better_from_afar(answers[i], look, side):
                 answers[i] = from_afar(look, answers[i], plane.frame)
 
-    def _from_afar(self, plane: _View) -> _View:
+    def _from_afar(self, plane: View) -> View:
         """Return the view in which the plane takes a part of the square."""
         if self._farther is None:
-            self._farther = _View(Frame(plane.frame.shape, plane.frame.spec, FARTHER), plane.image)
+            self._farther = View(Frame(plane.frame.shape, plane.frame.spec, FARTHER), plane.image)
         return self._farther
 
     def _look_closer(
         self,
-        plane: _View,
+        plane: View,
         prompts: Sequence[Prompts],
         previous: Sequence[Prediction | None],
         answers: list[Prediction],
@@ -380,15 +355,15 @@ class ImageSession:
                 else:
                     answers[i] = with_closer_look(answers[i], look, window)
 
-    def _window_for(self, plane: _View, prompts: Prompts, answer: Prediction) -> Window | None:
+    def _window_for(self, plane: View, prompts: Prompts, answer: Prediction) -> Window | None:
         """Return where to look closer at an object."""
         return window_for(prompts, answer, plane.frame.spec.side, self._window_spec.side)
 
-    def _window(self, plane: _View, window: Window) -> _View:
+    def _window(self, plane: View, window: Window) -> View:
         """Return a window as a view; the latest ones are kept, with what is known of them."""
         view = self._windows.pop(window, None)
         if view is None:
-            view = _View(Frame((window.height, window.width), self._window_spec), plane.image[window.slices])
+            view = View(Frame((window.height, window.width), self._window_spec), plane.image[window.slices])
         while len(self._windows) >= self._most_windows:
             self._windows.pop(next(iter(self._windows)))
         self._windows[window] = view
@@ -396,122 +371,42 @@ class ImageSession:
 
     def _ask(
         self,
-        views: Sequence[_View],
+        views: Sequence[View],
         prompts: Sequence[Prompts],
         previous: Sequence[Prediction | None],
         local_detail: LocalDetail | None,
     ) -> list[Prediction]:
         """Answer prompts, each on its view, in that view's pixels; without `local_detail` unrefined."""
         requests = [
-            make_request(one, before, view.frame, self._device)
+            make_request(one, before, view.frame, self._encoder.device)
             for view, one, before in zip(views, prompts, previous, strict=True)
         ]
         answers: dict[int, Prediction] = {}
-        self._encode(views)
+        self._encoder.encode(views)
         with torch.no_grad(), precision(self._model):
             for alike in group(requests):
                 answers.update(self._in_batches(alike, lambda part: self._answer(views, part, local_detail)))
         return [answers[i] for i in range(len(prompts))]
 
-    def _encode(self, views: Sequence[_View]) -> None:
-        """Encode views, which have squares of one size, together; each at the first call."""
-        missing = [view for view in dict.fromkeys(views) if view.features is None]
-        for view in missing:
-            view.pixels = view.frame.pixels(view.image.to(self._device))
-        with precision(self._model):
-            if self._recall is not None and missing == [self._plane]:
-                image = missing[0].image.numpy()
-                features = [self._recall(image, lambda: self._in_batches(missing, self._features)[0])]
-            else:
-                features = self._in_batches(missing, self._features)
-        for view, known in zip(missing, features, strict=True):
-            view.features = known
-
-    def _features(self, views: Sequence[_View]) -> list[Features]:
-        """Encode views in one batch."""
-        features = self._model.encode(torch.cat([view.pixels for view in views if view.pixels is not None]))
-        return [features] if len(views) == 1 else [one_of(features, i) for i in range(len(views))]
-
-    def _encoded(self, view: _View) -> tuple[Tensor, Features]:
-        """Return the network's input and the encoded image, encoded at the first call."""
-        self._encode([view])
-        assert view.pixels is not None, "it was encoded from them"
-        assert view.features is not None, "it is encoded"
-        return view.pixels, view.features
-
-    def _looked(self, view: _View) -> Look:
-        """Return what the refiner sees of the pixels, looked at with the first call."""
-        if view.look is None:
-            pixels, features = self._encoded(view)
-            view.look = self._model.look(features, pixels)
-        return view.look
-
-    def _local(self, view: _View, places: Places) -> LocalFeatures | None:
-        """Return detail of these quadrants; each is encoded once."""
-        if not places:
-            return None
-        if places not in view.local:
-            missing = [p for p in places if p not in view.quadrants]
-            view.quadrants.update(self._in_batches(missing, lambda part: self._quadrants(view, part)))
-            _, features = self._encoded(view)
-            quadrants = Features(*(torch.cat(maps) for maps in zip(*(view.quadrants[p] for p in places), strict=True)))
-            place = torch.tensor(places, device=self._device)
-            local = self._model.localize(features, quadrants, torch.zeros_like(place), place)
-            while len(view.local) >= COMBINATIONS:
-                view.local.pop(next(iter(view.local)))
-            view.local[places] = local
-        return view.local[places]
-
-    def _quadrants(self, view: _View, places: Sequence[int]) -> list[tuple[int, Features]]:
-        """Encode quadrants in one batch; place and features of each."""
-        features = self._model.encode_local(view.frame.quadrants(view.image.to(self._device), places))
-        return [(p, Features(*(maps[i : i + 1] for maps in features))) for i, p in enumerate(places)]
-
     def _answer(
-        self, views: Sequence[_View], items: Sequence[tuple[int, Request]], local_detail: LocalDetail | None
+        self, views: Sequence[View], items: Sequence[tuple[int, Request]], local_detail: LocalDetail | None
     ) -> list[tuple[int, Prediction]]:
         """Answer requests that have as many tokens as each other; without `local_detail` unrefined."""
         asked = [views[index] for index, _ in items]
         different = list(dict.fromkeys(asked))
-        features = joined([self._encoded(view)[1] for view in different])
+        features = joined([self._encoder.encoded(view)[1] for view in different])
         batch = collate([request for _, request in items])
-        image = torch.tensor([different.index(view) for view in asked], device=self._device)
+        image = torch.tensor([different.index(view) for view in asked], device=self._encoder.device)
         decoded = self._model.base.decode(features, image, batch, multimask=items[0][1].multimask)
         refined: dict[int, tuple[Refined, int]] = {}
         if local_detail is not None:
             for view in different:
                 rows = [i for i, one in enumerate(asked) if one is view]
-                refined.update(self._refined(view, rows, batch, decoded, local_detail))
+                refined.update(self._encoder.refined(view, rows, batch, decoded, local_detail))
         return [
             (index, make_prediction(views[index].frame, decoded, i, refined.get(i), request.prompts.mask))
             for i, (index, request) in enumerate(items)
         ]
-
-    def _refined(
-        self, view: _View, rows: Sequence[int], batch: PromptBatch, decoded: Decoded, local_detail: LocalDetail
-    ) -> dict[int, tuple[Refined, int]]:
-        """Refine those of a decoded batch that are on a view: where to find the answer for each.
-
-        Objects that look at the same quadrants go together, so that an answer does not depend on its neighbours.
-        """
-        _, features = self._encoded(view)
-        look = self._looked(view)
-        there = view.frame.places()
-        together: dict[Places, list[int]] = {}
-        for i in rows:
-            wanted = {"off": (), "on": there}.get(local_detail)
-            places = touched_quadrants(batch, decoded, i, there) if wanted is None else wanted
-            together.setdefault(places, []).append(i)
-        out: dict[int, tuple[Refined, int]] = {}
-        for places, alike in together.items():
-            at = torch.tensor(alike, device=self._device)
-            masks = None if batch.mask_logits is None else batch.mask_logits[at]
-            prompts = PromptBatch(batch.coords[at], batch.labels[at], masks, batch.has_mask[at])
-            answers = Decoded(*(values[at] for values in decoded))
-            local = self._local(view, places)
-            refined = self._model.refine(features, local, torch.zeros_like(at), prompts, answers, look)
-            out.update({i: (refined, row) for row, i in enumerate(alike)})
-        return out
 
 
 def _check(
