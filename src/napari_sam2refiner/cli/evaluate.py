@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.table import Table
@@ -149,7 +150,10 @@ def evaluate(
             "--correct": tracks and correct,
         }
         _check_alone(moving, unused)
-        _on_sequences(moving, model, memory, sets, split, frames, objects, json_file, device, correct)
+        content = _on_sequences(OnSequences(moving, sets, split, frames, objects, correct), model, memory, device)
+        if json_file is not None:
+            save_text(json_file, json.dumps(content, indent=1) + "\n")
+            out.print(f"wrote {json_file}", highlight=False, soft_wrap=True, markup=False)
         return
     if correct:
         msg = "--correct is for objects that are followed; ask for --protocol video, or leave it out."
@@ -192,6 +196,29 @@ def evaluate(
             out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
 
 
+class OnSequences(NamedTuple):
+    """What is asked of sequences.
+
+    Attributes
+    ----------
+    protocol : Asked
+        VIDEO or CTC.
+    sets : list of DataSet
+    split : str
+    frames, objects : int or None
+        At most; None is the protocol's own number.
+    correct : bool
+        Whether the worst frame is corrected, and what comes after it followed again.
+    """
+
+    protocol: Asked
+    sets: list[DataSet]
+    split: Split
+    frames: int | None
+    objects: int | None
+    correct: bool
+
+
 def _check_alone(protocol: Asked, unused: dict[str, bool]) -> None:
     """Raise if something is asked for that a protocol has no use for."""
     for what, asked in unused.items():
@@ -200,39 +227,29 @@ def _check_alone(protocol: Asked, unused: dict[str, bool]) -> None:
             raise InvalidConfigError(msg)
 
 
-def _on_sequences(
-    protocol: Asked,
-    model: str,
-    memory: str | None,
-    sets: list[DataSet],
-    split: Split,
-    frames: int | None,
-    objects: int | None,
-    json_file: Path | None,
-    device: str,
-    correct: bool,
-) -> None:
-    """Follow or track objects through sequences, and show how well."""
+def _on_sequences(asked: OnSequences, model: str, memory: str | None, device: str) -> dict[str, Any]:
+    """Follow or track objects through sequences, show how well, and return what was asked and all figures."""
     from napari_sam2refiner.cli import evaluate_video as video
     from napari_sam2refiner.weights.load import load_memory, load_model
 
     with DownloadBar(model) as bar:
         network = load_model(model, "none", device=device, progress=bar)
     carrier = None if memory is None else load_memory(memory, device=device)
-    about = {"protocol": protocol.value, "model": model, "memory": memory, "split": split}
     name = Path(model).name
-    if protocol == Asked.CTC:
-        tracked = video.track_sets(network, name, sets, split, frames, carrier)
+    if asked.protocol == Asked.CTC:
+        tracked = video.track_sets(network, name, asked.sets, asked.split, asked.frames, carrier)
         out.print(video.tracking_table(tracked))
-        content = video.tracking_content(tracked)
+        figures = video.tracking_content(tracked)
     else:
-        frames = frames or FRAMES
-        followed = video.follow_sets(network, name, sets, split, frames, objects, carrier, correct=correct)
+        frames = asked.frames or FRAMES
+        asked = asked._replace(frames=frames)
+        followed = video.follow_sets(
+            network, name, asked.sets, asked.split, frames, asked.objects, carrier, correct=asked.correct
+        )
         out.print(video.video_table(followed))
-        content = video.video_content(followed)
-    if json_file is not None:
-        video.save(json_file, content, {**about, "frames": frames, "objects": objects})
-        out.print(f"wrote {json_file}", highlight=False, soft_wrap=True, markup=False)
+        figures = video.video_content(followed)
+    about = {"protocol": asked.protocol.value, "model": model, "memory": memory, "split": asked.split}
+    return {**about, "frames": asked.frames, "objects": asked.objects, "sets": figures}
 
 
 def _sets(data: list[Path], names: list[str], split: Split) -> list[DataSet]:

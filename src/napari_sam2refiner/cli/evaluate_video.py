@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -176,13 +175,6 @@ def video_content(scores: Scores) -> dict[str, Any]:
         }
         for name, by in scores.items()
     }
-
-
-def save(path: Path, content: dict[str, Any], about: dict[str, Any]) -> None:
-    """Write figures as JSON, after what was asked."""
-    from napari_sam2refiner.evaluation.report import save_text
-
-    save_text(path, json.dumps({**about, "sets": content}, indent=1) + "\n")
 
 
 def _mean(values: list[float]) -> float | None:
