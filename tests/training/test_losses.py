@@ -92,6 +92,17 @@ def test_mask_iou_is_the_iou_of_the_measures() -> None:
     assert mask_iou(torch.full((1, 4, 4), -1.0), empty).item() == 0.0
 
 
+def test_mask_iou_of_shares_favours_neither_wider_nor_narrower_masks() -> None:
+    fine, coarse = (np.hypot(*(np.mgrid[:side, :side] + 0.5 - side / 2)) for side in (128, 64))
+    surplus = []
+    for radius in np.linspace(12, 44, 60):
+        share = torch.nn.functional.avg_pool2d(torch.from_numpy(fine < radius)[None].float(), 2)
+        for by, expected in ((0.5, (radius / (radius + 1)) ** 2), (-0.5, ((radius - 1) / radius) ** 2)):
+            found = mask_iou(torch.from_numpy(radius / 2 + by - coarse)[None], share).item()
+            surplus.append(found - expected)
+    assert np.mean(surplus[::2]) == pytest.approx(np.mean(surplus[1::2]), abs=0.004)
+
+
 def test_outline_targets() -> None:
     labels = discs(places=[(20, 25, 10), (20, 43, 10), (40, 60, 12)])[1]  # two of them touch
     foreground, boundary = outline_targets(torch.from_numpy(labels)[None])

@@ -12,7 +12,7 @@ from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDIN
 from napari_sam2refiner.network.micro import CUTS
 from napari_sam2refiner.training.crops import Crop
 from napari_sam2refiner.training.losses import mask_iou
-from napari_sam2refiner.training.rounds import Batch, Conversation, collate, converse
+from napari_sam2refiner.training.rounds import Batch, Conversation, as_seen, collate, converse
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.micro import MicroBase
@@ -147,11 +147,11 @@ def test_the_best_by_score_is_shown_without_exploring(network: MicroBase, batch:
     levels = network.encode(batch.pixels).levels
     (turn,) = converse(network, levels, batch, talk(batch, "click"), 1, explore=0.0, anywhere=False)
     assert torch.equal(turn.shown, turn.score_logits.amax(2).argmax(1))
-    seen = torch.from_numpy(batch.seen)
+    share = F.avg_pool2d(batch.truth[:, None].float(), 2)[:, 0]
     for n, level in enumerate(turn.shown.tolist()):
         logits, _ = turn.answers[level].best()
-        at_user = torch.nn.functional.interpolate(logits[n, None, None], size=seen.shape[1:], mode="bilinear")[:, 0]
-        assert turn.chosen_iou()[n] == mask_iou(at_user, seen[n, None])
+        at_user = torch.nn.functional.interpolate(logits[n, None, None], size=share.shape[1:], mode="bilinear")[:, 0]
+        assert turn.chosen_iou()[n] == mask_iou(at_user, share[n, None])
 
 
 def test_a_late_click_changes_only_what_is_connected_to_it(batch: Batch) -> None:
@@ -169,3 +169,15 @@ def test_a_late_click_changes_only_what_is_connected_to_it(batch: Batch) -> None
     kept = user.kept_elsewhere(answer, 2)
     assert kept[0, row, column] == answer[0, row, column]
     assert torch.equal(kept[0, 28:31, 28:31], known[0, 28:31, 28:31])
+
+
+def test_objects_are_seen_as_large_as_they_are() -> None:
+    rows, columns = np.mgrid[:128, :128]
+    rng = np.random.default_rng(0)
+    places = rng.uniform(40, 88, (60, 2))
+    truth = np.stack([np.hypot(rows - y, columns - x) < rng.uniform(6, 30) for y, x in places])
+    seen = as_seen(torch.from_numpy(truth)).numpy()
+    share = 4 * seen.sum((1, 2)) / truth.sum((1, 2))
+    assert share.mean() == pytest.approx(1.0, abs=0.005)
+    shift = [np.argwhere(a).mean(0) * 2 + 0.5 - np.argwhere(b).mean(0) for a, b in zip(seen, truth, strict=True)]
+    assert np.abs(np.mean(shift, 0)).max() < 0.6

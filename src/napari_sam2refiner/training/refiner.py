@@ -33,7 +33,7 @@ from napari_sam2refiner.training.losses import (
     uncertain_points,
 )
 from napari_sam2refiner.training.readers import held_out_fields, training_fields
-from napari_sam2refiner.training.rounds import SEEN, Batch, Conversation
+from napari_sam2refiner.training.rounds import SEEN, Batch, Conversation, as_seen
 from napari_sam2refiner.training.views import View, ViewDataset
 from napari_sam2refiner.weights.format import write_weights
 from napari_sam2refiner.weights.load import NO_REFINER, load_model
@@ -216,8 +216,8 @@ class Scene:
         self.truth = torch.cat([view.truth for view in views]).to(device)
         image = torch.tensor([b for b, view in enumerate(views) for _ in view.truth], device=device)
         pixels = torch.cat([view.frame.pixels(view.image.to(device)) for view in views])
-        seen = F.avg_pool2d(self.truth[:, None], SEEN)[:, 0] >= 0.5
-        self.batch = Batch(pixels, None, image, self.truth >= 0.5, seen.cpu().numpy())
+        truth = self.truth >= 0.5
+        self.batch = Batch(pixels, None, image, truth, as_seen(truth).cpu().numpy())
         self.features = model.encode(pixels)
         self.look = model.look(self.features, pixels)
         self.local = self._look_up(views, quadrants)

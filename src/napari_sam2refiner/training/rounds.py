@@ -90,11 +90,24 @@ def collate(crops: list[Crop], network: MicroBase, objects: int, device: torch.d
     pairs = [(b, label) for b, crop in enumerate(crops) for label in crop.chosen[:objects]]
     image = torch.tensor([b for b, _ in pairs])
     truth = labels[image] == torch.tensor([label for _, label in pairs])[:, None, None]
-    seen = F.avg_pool2d(truth[:, None].float(), SEEN)[:, 0] >= 0.5
     # what lies outside the plane is zero after normalisation, as the padding of a letterboxed plane
     return Batch(
-        ((pixels - mean) / std).nan_to_num(0.0), labels.to(device), image.to(device), truth.to(device), seen.numpy()
+        ((pixels - mean) / std).nan_to_num(0.0),
+        labels.to(device),
+        image.to(device),
+        truth.to(device),
+        as_seen(truth).numpy(),
     )
+
+
+def as_seen(truth: Tensor) -> Tensor:
+    """Return masks (N, S, S) at the resolution of the simulated user, (N, T, T), as large as they are.
+
+    A pixel that is half covered is inside if its first corner is: all such pixels would make each object half a pixel
+    wider, and what is compared with it would learn to be.
+    """
+    share = F.avg_pool2d(truth[:, None].float(), SEEN)[:, 0]
+    return (share > 0.5) | ((share == 0.5) & truth[:, ::SEEN, ::SEEN])
 
 
 class Conversation:
@@ -230,7 +243,7 @@ def converse(
         Whether to move the positional encoding's origin at random, so that every place of the full input is learned.
     """
     rng = talk.rng
-    seen = torch.from_numpy(batch.seen).to(batch.pixels.device)
+    share = F.avg_pool2d(batch.truth[:, None].float(), SEEN)[:, 0]
     finest = levels[0].features.stride4.shape[-1]
     origins = []
     for level in levels:
@@ -244,13 +257,13 @@ def converse(
             for level, scale, origin in zip(levels, SCALES, origins, strict=True)
         )
         with torch.no_grad():
-            at_user = [_resize(a.logits, seen.shape[-1]) for a in answers]
+            at_user = [_resize(a.logits, share.shape[-1]) for a in answers]
             ious = torch.stack(
-                [torch.stack([mask_iou(logits - cut, seen) for cut in CUTS], 1) for logits in at_user], 1
+                [torch.stack([mask_iou(logits - cut, share) for cut in CUTS], 1) for logits in at_user], 1
             )
             masks, scores = (torch.stack(parts, 1) for parts in zip(*(_best(a, finest) for a in answers), strict=True))
-            random = torch.from_numpy(rng.integers(0, len(SCALES), len(seen))).to(scores.device)
-            wander = torch.from_numpy(rng.random(len(seen)) < explore).to(scores.device)
+            random = torch.from_numpy(rng.integers(0, len(SCALES), len(share))).to(scores.device)
+            wander = torch.from_numpy(rng.random(len(share)) < explore).to(scores.device)
             shown = torch.where(wander, random, scores.argmax(1))
         yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown)
         if number + 1 < rounds:
