@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from annotated import write_sequence, write_set
 from typer.testing import CliRunner, Result
 
@@ -95,6 +96,30 @@ def test_trains_a_refiner_and_draws_its_curves(tmp_path: Path) -> None:
     assert f"napari-sam2refiner evaluate --model micro --refiner {path} --data {data}" in result.output
     assert (folder / "curve.png").stat().st_size > 1000
     assert "no model named 'nix'" in sentence(run(*arguments, "--backbone", "nix"))
+
+
+def test_trains_the_scores_of_micro_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    from napari_sam2refiner.training import scores
+    from napari_sam2refiner.weights import load_model
+
+    monkeypatch.setattr(scores, "FIRST_CROPS", 2)
+    data, folder = write_set(tmp_path / "discs", splits=("train",)), tmp_path / "run"
+    (tmp_path / "c.json").write_text(json.dumps({"crop": 128, "objects": 2, "scenes": 0}))
+    arguments = ["scores", "--data", data, "--out", folder, "--config", tmp_path / "c.json", "--device", "cpu"]
+    result = run(*arguments, "--steps", 20)
+    assert result.exit_code == 0, result.output
+    for text in (
+        f"training the scores of micro on cpu, at most 20 steps, into {folder}",
+        "of the chosen masks",
+        f"wrote {folder / 'curve.png'}",
+    ):
+        assert text in result.stdout
+    before, after = (load_model(name, "none").base.state_dict() for name in ("micro", folder / "base.safetensors"))
+    changed = {name for name, value in after.items() if not torch.allclose(value, before[name], atol=1e-3, rtol=1e-3)}
+    assert changed
+    assert all(name.startswith("mask_quality.") for name in changed)
+    assert "going on from step 20" in run(*arguments, "--steps", 21).output
 
 
 def test_trains_a_memory_that_follows(tmp_path: Path) -> None:

@@ -111,17 +111,6 @@ def test_steps_with_the_decoder_have_their_long_rounds_whatever_the_others(
     assert asked == 2 * ([config.rounds] * 7 + [config.long_rounds])
 
 
-def test_scores_are_trained_alone(config: BaseTrainingConfig, data: list[Path]) -> None:
-    course = BaseCourse(config.model_copy(update={"parts": "scores"}), data).train()
-    wanted = {name for name, p in course.network.named_parameters() if p.requires_grad}
-    loss, _ = step_loss(course, one_batch(course.network, config))
-    loss.backward()
-    learned = gradients(course)
-    assert learned
-    assert learned <= wanted
-    assert all(name.startswith(("mask_quality.", "sam_mask_decoder.iou_prediction_head.")) for name in wanted)
-
-
 def test_a_set_without_a_share_is_validated_too(data: list[Path]) -> None:
     settings = {"crop": 128, "crops": 1, "objects": 1, "scenes": 1, "weights": {"discs": 0.0, "scenes": 1.0}}
     course = BaseCourse(load_config(None, BaseTrainingConfig, **settings), data).eval()

@@ -35,7 +35,6 @@ def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
         ({"extent": (9.0, 3.0)}, "give two growing positive numbers"),
         ({"weights": {"a": -1.0, "b": 2.0}}, "weights: Value error, these must be shares"),
         ({"first_prompts": {"click": 0.0}}, "first_prompts: Value error, these must be shares"),
-        ({"parts": "scores", "guess_steps": 0.5}, "guess_steps must be 0"),
     ],
 )
 def test_settings_that_contradict(settings: dict[str, object], message: str) -> None:

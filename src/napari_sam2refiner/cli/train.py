@@ -76,6 +76,32 @@ def train_base(
     say(f"measure it: napari-sam2refiner evaluate --model {path}" + "".join(f" --data {d}" for d in data))
 
 
+@train_app.command("scores")
+def train_scores(
+    data: DataOption,
+    folder: FolderOption,
+    start: Annotated[str, typer.Option("--start", metavar="NAME", help="The base, micro or a file.")] = "micro",
+    config: ConfigOption = None,
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
+    resume: ResumeOption = True,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    nodes: NodesOption = 1,
+    bf16: Bf16Option = False,
+) -> None:
+    """Train what chooses among the masks of a `micro` base, and nothing else of it; ten minutes are enough."""
+    from napari_sam2refiner.training.config import ScoreTrainingConfig, load_config
+    from napari_sam2refiner.training.scores import ScoresCourse
+
+    settings = load_config(config, ScoreTrainingConfig, minutes=minutes, steps=steps)
+    machines = _machines(device, devices, nodes, bf16)
+    weights = _starting_weights(start)
+    say(f"training the scores of {start} on {_words(machines)}, {_limit(settings)}, into {folder}")
+    path = _run(partial(ScoresCourse, settings, data, weights), folder, machines, resume)
+    say(f"measure it: napari-sam2refiner evaluate --model {path}" + "".join(f" --data {d}" for d in data))
+
+
 @train_app.command("refiner")
 def train_refiner(
     data: DataOption,

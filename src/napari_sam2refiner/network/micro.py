@@ -165,6 +165,11 @@ class MaskQuality(nn.Module):
 
     def forward(self, maps: InstanceMaps, image: Tensor, logits: Tensor, prompts: PromptBatch) -> Tensor:
         """Return corrections (N, C) to the score's logit for masks (N, h, w), one for each cut."""
+        corrections: Tensor = self.layers(self.describe(maps, image, logits, prompts))
+        return corrections
+
+    def describe(self, maps: InstanceMaps, image: Tensor, logits: Tensor, prompts: PromptBatch) -> Tensor:
+        """Return what it sees of masks (N, h, w), (N, F)."""
         logits = logits.detach().float()
         inside = logits.sigmoid()
         edge = 4.0 * inside * (1.0 - inside)
@@ -190,8 +195,7 @@ class MaskQuality(nn.Module):
             ],
             1,
         )
-        corrections: Tensor = self.layers(torch.cat([pooled, statistics], 1))
-        return corrections
+        return torch.cat([pooled, statistics], 1)
 
 
 def obeyed(logits: Tensor, prompts: PromptBatch, finer: Tensor | None = None) -> Tensor:

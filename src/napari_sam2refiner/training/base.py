@@ -2,8 +2,7 @@
 
 Every step takes crops from annotated fields and synthetic scenes, encodes them at three scales, and lets a simulated
 user talk to all scales at once: the mask with the best score is what the user sees and corrects. Some steps can end
-before the decoder, with many objects. Read top to bottom: `BaseCourse`, `level_targets`, `outline_loss`, `scores_loss`,
-`masks_loss`.
+before the decoder, with many objects. Read top to bottom: `BaseCourse`, `level_targets`, `outline_loss`, `masks_loss`.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from napari_sam2refiner.network.micro import SCALES, Level, MicroBase, at_scale
 from napari_sam2refiner.training.config import BaseTrainingConfig
 from napari_sam2refiner.training.crops import Crop, CropDataset
 from napari_sam2refiner.training.loop import Course, Moment
-from napari_sam2refiner.training.losses import choice_loss, mask_loss, outline_targets, score_loss
+from napari_sam2refiner.training.losses import mask_loss, outline_targets, scores_loss
 from napari_sam2refiner.training.readers import held_out_fields, training_fields
 from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse
+from napari_sam2refiner.training.validation import after_clicks, in_words
 from napari_sam2refiner.weights.format import write_weights
 
 NOT_TRAINED = ("memory_", "maskmem_", "obj_ptr", "no_obj", "mask_downsample", "no_mem_pos")
-SCORES = ("mask_quality.", "sam_mask_decoder.iou_prediction_head.")
 
 
 class BaseCourse(Course[BaseTrainingConfig]):
@@ -56,8 +55,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
         if start is not None:
             self.network.load_state_dict(start)
         for name, parameter in self.network.named_parameters():
-            wanted = name.startswith(SCORES) if config.parts == "scores" else not name.startswith(NOT_TRAINED)
-            parameter.requires_grad_(wanted)
+            parameter.requires_grad_(not name.startswith(NOT_TRAINED))
 
     @property
     def trained(self) -> MicroBase:
@@ -120,13 +118,12 @@ class BaseCourse(Course[BaseTrainingConfig]):
         config = self.config
         talk = Conversation(batch, config.first_prompts, rng)
         levels = self.network.encode(batch.pixels).levels
+        targets, trust = level_targets(batch)
+        loss = config.outline_weight * outline_loss(levels, batch)
         history = list(converse(self.network, levels, batch, talk, rounds, explore=0.25, anywhere=True))
-        loss = torch.stack([scores_loss(turn, config) for turn in history]).mean()
-        if config.parts == "all":
-            targets, trust = level_targets(batch)
-            loss = loss + config.outline_weight * outline_loss(levels, batch)
-            for turn in history:
-                loss = loss + masks_loss(turn, targets, trust, config) / rounds
+        for turn in history:
+            scores = scores_loss(turn.score_logits.float(), turn.ious, config.score_weight, config.choice_weight)
+            loss = loss + (masks_loss(turn, targets, trust, config) + scores) / rounds
         first, last = history[0], history[-1]
         shown = [turn.chosen_iou().mean().item() for turn in (first, last)]
         error = (first.score_logits.sigmoid() - first.ious).abs().mean().item()
@@ -138,23 +135,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
         """Return IoU after one and three clicks on crops of each held-out set."""
         if self.held_out is None:
             return {}
-        device = next(self.network.parameters()).device
-        figures: dict[str, float] = {}
-        for name, fields in self.held_out.mixture.sets.items():
-            only = CropDataset({name: fields}, self.held_out.config, first=self.held_out.first)
-            samples = [only[i] for i in range(max(4, crops // len(self.held_out.mixture.sets)))]
-            batch = collate(samples, self.network, self.config.objects, device)
-            talk = Conversation(batch, {"click": 1.0}, np.random.default_rng(0))
-            levels = self.network.encode(batch.pixels).levels
-            turns = list(converse(self.network, levels, batch, talk, 3, explore=0.0, anywhere=False))
-            for clicks in (1, 3):
-                turn = turns[clicks - 1]
-                figures[f"{name}_{clicks}"] = turn.chosen_iou().mean().item()
-        for clicks in (1, 3):
-            figures[f"mean_{clicks}"] = float(
-                np.mean([figures[f"{name}_{clicks}"] for name in self.held_out.mixture.sets])
-            )
-        return figures
+        return after_clicks(self.network, self.held_out, self.config.objects, crops)
 
     def merit(self, figures: dict[str, float]) -> None:
         """The last weights are the best: their rate has fallen to nothing, and they are averaged."""
@@ -162,7 +143,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
     def describe(self, figures: dict[str, float]) -> str:
         """Words for a row of the log or of a validation."""
         if "mean_1" in figures:
-            return f"held-out IoU {figures['mean_1']:.3f} after 1 click, {figures['mean_3']:.3f} after 3"
+            return in_words(figures)
         first, last = figures["iou_1"], figures["iou_last"]
         return f"loss {figures['loss']:.3f}, IoU {first:.3f} after the first prompt, {last:.3f} after the last"
 
@@ -193,13 +174,6 @@ def outline_loss(levels: Sequence[Level], batch: Batch) -> Tensor:
             target = F.avg_pool2d(truth[:, None], 4 * scale)[:, 0]
             total = total + F.binary_cross_entropy_with_logits(logits.float(), target) / len(SCALES)
     return total
-
-
-def scores_loss(turn: Round, config: BaseTrainingConfig) -> Tensor:
-    """Loss of one round's scores, and of the choice by them."""
-    scores = turn.score_logits.float()
-    value = config.score_weight * score_loss(scores, turn.ious)
-    return value + config.choice_weight * choice_loss(scores.flatten(1), turn.ious.flatten(1))
 
 
 def masks_loss(turn: Round, targets: list[Tensor], trust: Tensor, config: BaseTrainingConfig) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
 
@@ -79,28 +79,19 @@ class TrainingConfig(BaseModel):
         return shares
 
 
-class BaseTrainingConfig(TrainingConfig):
-    """Settings of `train base`."""
+class CropTrainingConfig(TrainingConfig):
+    """Settings of courses that ask a base about crops."""
 
-    parts: Literal["all", "scores"] = "all"
-    """What is trained: all that still images use, or only the scores, which a last part of a run brings up to date."""
     crop: int = Field(256, ge=128, multiple_of=128)
     """Side of the training crops in pixels; also trained at a half and a quarter of it, down to stride 32."""
-    opening: float = Field(0.25, ge=0, le=1)
-    """Share of the run at its start in which objects get their first prompt only: faster steps while all is new."""
     rounds: int = Field(2, ge=1)
-    """Prompts of an object afterwards: the first and corrective clicks."""
+    """Prompts of an object: the first and corrective clicks."""
     long_rounds: int = Field(5, ge=1)
     """Rounds of every eighth step, with fewer objects."""
-    guess_steps: float = Field(0.0, ge=0, le=0.9)
-    """Share of steps that end before the decoder: guesses and prompt maps for the first prompts of many objects.
-
-    What comes before the decoder limits it, and learns about twice as much in the same time.
-    """
-    guess_objects: int = Field(24, ge=1)
-    """Objects taken from a crop at most in such steps."""
     whole_planes: float = Field(0.65, ge=0, le=1)
     """Share of crops that show their field about as large as the network sees it when the whole plane is shown."""
+    spread: float = Field(0.4, ge=0)
+    """How much larger or smaller these may be: the standard deviation of the logarithm."""
     extent: tuple[float, float] = (8.0, 300.0)
     """In the other crops, extent of the object a crop is centred on, in pixels of the crop, drawn log-uniformly."""
     first_prompts: dict[FirstPrompt, float] = {
@@ -111,16 +102,10 @@ class BaseTrainingConfig(TrainingConfig):
         "noisy_mask": 0.09,
     }
     """Shares of the kinds of first prompt."""
-    guess_weight: float = Field(0.5, ge=0)
-    """Weight of the instance embedding's own masks; that of the final masks is 1."""
-    fused_weight: float = Field(0.3, ge=0)
-    """Weight of the masks after the prompt maps, before the decoder."""
     score_weight: float = Field(0.5, ge=0)
     """Weight of the predicted IoU."""
     choice_weight: float = Field(1.0, ge=0)
     """Weight of the IoU that is lost by choosing a level and a cut by their scores."""
-    outline_weight: float = Field(0.5, ge=0)
-    """Weight of foreground and boundary."""
 
     @field_validator("extent")
     @classmethod
@@ -131,12 +116,64 @@ class BaseTrainingConfig(TrainingConfig):
             raise ValueError(msg)
         return extent
 
-    @model_validator(mode="after")
-    def _no_guesses_without_all(self) -> Self:
-        if self.parts == "scores" and self.guess_steps:
-            msg = "guess_steps must be 0 where parts is 'scores'; guesses have none"
-            raise ValueError(msg)
-        return self
+    @property
+    def most_objects(self) -> int:
+        """Objects that any step takes from a crop at most."""
+        return self.objects
+
+
+class BaseTrainingConfig(CropTrainingConfig):
+    """Settings of `train base`."""
+
+    opening: float = Field(0.25, ge=0, le=1)
+    """Share of the run at its start in which objects get their first prompt only: faster steps while all is new."""
+    guess_steps: float = Field(0.0, ge=0, le=0.9)
+    """Share of steps that end before the decoder: guesses and prompt maps for the first prompts of many objects.
+
+    What comes before the decoder limits it, and learns about twice as much in the same time.
+    """
+    guess_objects: int = Field(24, ge=1)
+    """Objects taken from a crop at most in such steps."""
+    guess_weight: float = Field(0.5, ge=0)
+    """Weight of the instance embedding's own masks; that of the final masks is 1."""
+    fused_weight: float = Field(0.3, ge=0)
+    """Weight of the masks after the prompt maps, before the decoder."""
+    outline_weight: float = Field(0.5, ge=0)
+    """Weight of foreground and boundary."""
+
+    @property
+    def most_objects(self) -> int:
+        """Objects that any step takes from a crop at most."""
+        return max(self.objects, self.guess_objects)
+
+
+class ScoreTrainingConfig(CropTrainingConfig):
+    """Settings of `train scores`; the crops are what sessions show the network, whole planes and closer looks."""
+
+    crop: int = Field(512, ge=128, multiple_of=128)
+    """As of a base."""
+    crops: int = Field(1, ge=1)
+    """Crops in a step of each process."""
+    objects: int = Field(12, ge=1)
+    """Objects taken from a crop at most."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Of AdamW, after the warm-up and before the cool-down."""
+    weight_decay: float = Field(0.05, ge=0)
+    """Of matrices."""
+    plain: float = Field(0.9, ge=0, le=1)
+    """Share of crops that keep their brightness and sharpness."""
+    whole_planes: float = Field(0.6, ge=0, le=1)
+    """As of a base."""
+    spread: float = Field(0.1, ge=0)
+    """As of a base."""
+    extent: tuple[float, float] = (40.0, 300.0)
+    """As of a base."""
+    score_weight: float = Field(1.0, ge=0)
+    """As of a base."""
+    batch: int = Field(512, ge=1)
+    """Answers that are learned from in a step."""
+    remembered: int = Field(40_000, ge=1)
+    """The latest answers, from which those of a step are drawn; 1 kB each."""
 
 
 class RefinerTrainingConfig(TrainingConfig):

@@ -21,7 +21,7 @@ from napari_sam2refiner.planes.intensity import limits, rescale
 
 if TYPE_CHECKING:
     from napari_sam2refiner.datasets import Field
-    from napari_sam2refiner.training.config import BaseTrainingConfig
+    from napari_sam2refiner.training.config import CropTrainingConfig
 
 SMALLEST_OBJECT = 20  # pixels of the crop
 MOST_TRIES = 1000
@@ -90,13 +90,13 @@ class CropDataset(Dataset[Crop]):
     ----------
     sets : mapping of str to sequence of Field
         Fields by the name of their set.
-    config : BaseTrainingConfig
+    config : CropTrainingConfig
         Its `weights` are the shares of the sets.
     first : int
         Added to the number, so that other runs over the same fields see other crops.
     """
 
-    def __init__(self, sets: Mapping[str, Sequence[Field]], config: BaseTrainingConfig, first: int = 0) -> None:
+    def __init__(self, sets: Mapping[str, Sequence[Field]], config: CropTrainingConfig, first: int = 0) -> None:
         self.mixture = SetMixture(sets, config.weights)
         self.config = config
         self.first = first
@@ -116,7 +116,7 @@ class CropDataset(Dataset[Crop]):
         raise ReadError(msg)
 
 
-def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> Crop:
+def cut(field: Field, rng: np.random.Generator, config: CropTrainingConfig) -> Crop:
     """Cut a crop around a random object of a field; `chosen` is empty if nothing of use is in it."""
     ids = np.unique(field.labels)
     target = int(rng.choice(ids[ids > 0]))
@@ -134,7 +134,7 @@ def cut(field: Field, rng: np.random.Generator, config: BaseTrainingConfig) -> C
     crop, drawn = resampled(pixels, labels, config.crop)
     if not plain:
         crop = degraded(crop, rng)
-    return Crop(crop, drawn, chosen_objects(drawn, target, max(config.objects, config.guess_objects), rng))
+    return Crop(crop, drawn, chosen_objects(drawn, target, config.most_objects, rng))
 
 
 def picture(
@@ -151,7 +151,7 @@ def picture(
     return _turned(pixels, labels, rng)
 
 
-def _zoom(side: int, own: int, rng: np.random.Generator, config: BaseTrainingConfig) -> float:
+def _zoom(side: int, own: int, rng: np.random.Generator, config: CropTrainingConfig) -> float:
     """Pixels of the crop in one of the field, whose longer side and target are `side` and `own` pixels long.
 
     Some crops are as large as the whole plane would be shown to the network, give or take; the others show their
@@ -159,7 +159,7 @@ def _zoom(side: int, own: int, rng: np.random.Generator, config: BaseTrainingCon
     """
     whole = SIDE / side
     if rng.random() < config.whole_planes:
-        return float(np.clip(whole * math.exp(rng.normal(0, 0.4)), 0.85 * config.crop / side, 8.0))
+        return float(np.clip(whole * math.exp(rng.normal(0, config.spread)), 0.85 * config.crop / side, 8.0))
     low, high = np.log(config.extent)
     # planes are shown whole or in part, hardly ever much smaller than the view or enlarged beyond recognition
     return float(np.clip(math.exp(rng.uniform(low, high)) / own, 0.85 * config.crop / side, max(4.0, whole)))

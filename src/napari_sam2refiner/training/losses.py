@@ -105,6 +105,12 @@ def choice_loss(score_logits: Tensor, ious: Tensor, sharpness: float = 25.0) -> 
     return (ious.amax(1) - (odds * ious).sum(1)).mean()
 
 
+def scores_loss(score_logits: Tensor, ious: Tensor, value: float, choice: float) -> Tensor:
+    """Loss of predicted against true IoU, and of the choice by it, with their weights; (N, ...) to a scalar."""
+    loss = value * score_loss(score_logits, ious)
+    return loss + choice * choice_loss(score_logits.flatten(1), ious.flatten(1))
+
+
 def mask_iou(logits: Tensor, truth: Tensor) -> Tensor:
     """IoU (N,) of logits above zero with the share of each pixel that is the object's (or a mask), both (N, h, w)."""
     mask = logits > 0

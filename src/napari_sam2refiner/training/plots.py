@@ -20,6 +20,8 @@ TRAINING = {
     "iou_1": "after the first prompt",
     "iou_last": "after the last",
     "iou_best": "best level, first prompt",
+    "iou_chosen": "chosen by the scores",
+    "iou_possible": "best of all masks",
     "iou_base": "base",
     "iou_refined": "refined",
     "harmed": "share harmed",

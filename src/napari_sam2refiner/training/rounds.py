@@ -70,12 +70,15 @@ class Round(NamedTuple):
         Predicted (before the sigmoid) and true IoU of each level's mask at each cut.
     shown : (N,) int64
         The level whose mask the user saw.
+    prompts : PromptBatch
+        All so far, in pixels of the crop.
     """
 
     answers: tuple[LevelAnswer, ...]
     score_logits: Tensor
     ious: Tensor
     shown: Tensor
+    prompts: PromptBatch
 
     def chosen_iou(self) -> Tensor:
         """IoU (N,) of the mask with the best score."""
@@ -265,7 +268,7 @@ def converse(
             random = torch.from_numpy(rng.integers(0, len(SCALES), len(share))).to(scores.device)
             wander = torch.from_numpy(rng.random(len(share)) < explore).to(scores.device)
             shown = torch.where(wander, random, scores.argmax(1))
-        yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown)
+        yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown, prompts)
         if number + 1 < rounds:
             talk.correct(pick(masks, shown))
 
