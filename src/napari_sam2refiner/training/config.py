@@ -144,7 +144,7 @@ class BaseTrainingConfig(CropTrainingConfig):
     @property
     def most_objects(self) -> int:
         """Objects that any step takes from a crop at most."""
-        return max(self.objects, self.guess_objects)
+        return max(self.objects, self.guess_objects) if self.guess_steps else self.objects
 
 
 class ScoreTrainingConfig(CropTrainingConfig):
