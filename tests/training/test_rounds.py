@@ -147,11 +147,10 @@ def test_the_best_by_score_is_shown_without_exploring(network: MicroBase, batch:
     levels = network.encode(batch.pixels).levels
     (turn,) = converse(network, levels, batch, talk(batch, "click"), 1, explore=0.0, anywhere=False)
     assert torch.equal(turn.shown, turn.score_logits.amax(2).argmax(1))
-    share = F.avg_pool2d(batch.truth[:, None].float(), 2)[:, 0]
     for n, level in enumerate(turn.shown.tolist()):
         logits, _ = turn.answers[level].best()
-        at_user = torch.nn.functional.interpolate(logits[n, None, None], size=share.shape[1:], mode="bilinear")[:, 0]
-        assert turn.chosen_iou()[n] == mask_iou(at_user, share[n, None])
+        whole = F.interpolate(logits[n, None, None], size=batch.truth.shape[1:], mode="bilinear")[:, 0]
+        assert turn.chosen_iou()[n] == mask_iou(whole, batch.truth[n, None])
 
 
 def test_a_late_click_changes_only_what_is_connected_to_it(batch: Batch) -> None:
@@ -180,4 +179,4 @@ def test_objects_are_seen_as_large_as_they_are() -> None:
     share = 4 * seen.sum((1, 2)) / truth.sum((1, 2))
     assert share.mean() == pytest.approx(1.0, abs=0.005)
     shift = [np.argwhere(a).mean(0) * 2 + 0.5 - np.argwhere(b).mean(0) for a, b in zip(seen, truth, strict=True)]
-    assert np.abs(np.mean(shift, 0)).max() < 0.6
+    assert np.abs(np.mean(shift, 0)).max() < 0.1

@@ -36,7 +36,7 @@ def test_numbers_brought_to_one_spread_change_nothing_and_fold_back() -> None:
     torch.manual_seed(0)
     quality = MaskQuality(5)
     torch.nn.init.normal_(quality.layers[-1].weight)
-    seen = torch.randn(200, 5 + quality.statistics) * torch.logspace(-2, 2, 5 + quality.statistics) + 3.0
+    seen = torch.randn(200, 5 + quality.statistics) * torch.logspace(-0.8, 2, 5 + quality.statistics) + 3.0
     spread = Quality(quality, seen)
     torch.testing.assert_close(spread(seen), quality.layers(seen), atol=1e-3, rtol=1e-3)
     brought = (seen - spread.center) / spread.spread
@@ -57,6 +57,23 @@ def test_what_the_score_sees_is_remembered_as_the_network_answered(course: Score
     course([course.crops[0]], Moment(0, 0, 0.0))
     assert len(course.answers.seen) > many
     assert torch.equal(course.answers.seen[:many], answers.seen)
+
+
+def test_no_number_weighs_beyond_measure_once_users_correct(course: ScoresCourse) -> None:
+    for step in range(9):
+        course([course.crops[step]], Moment(step, 0, 0.0))
+    brought = (course.answers.seen - course.quality.center) / course.quality.spread
+    assert brought.abs().max() < 50
+
+
+def test_scores_are_those_of_the_network_before_they_learn(course: ScoresCourse) -> None:
+    answers = course.answers
+    torch.testing.assert_close(
+        course.quality(answers.seen),
+        course.network.mask_quality.layers(answers.seen),
+        atol=1e-3,
+        rtol=1e-3,
+    )
 
 
 def test_the_latest_answers_are_kept() -> None:

@@ -204,7 +204,7 @@ class OnSequences(NamedTuple):
     protocol : Asked
         VIDEO or CTC.
     sets : list of DataSet
-    split : str
+    split : Split
     frames, objects : int or None
         At most; None is the protocol's own number.
     correct : bool
@@ -249,7 +249,7 @@ def _on_sequences(asked: OnSequences, model: str, memory: str | None, device: st
         out.print(video.video_table(followed))
         figures = video.video_content(followed)
     about = {"protocol": asked.protocol.value, "model": model, "memory": memory, "split": asked.split}
-    return {**about, "frames": asked.frames, "objects": asked.objects, "sets": figures}
+    return {**about, "frames": asked.frames, "objects": asked.objects, "correct": asked.correct, "sets": figures}
 
 
 def _sets(data: list[Path], names: list[str], split: Split) -> list[DataSet]:

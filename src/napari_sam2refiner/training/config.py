@@ -151,11 +151,19 @@ class ScoreTrainingConfig(CropTrainingConfig):
     """Settings of `train scores`; the crops are what sessions show the network, whole planes and closer looks."""
 
     crop: int = Field(512, ge=128, multiple_of=128)
-    """As of a base."""
+    """Side of the crops in pixels: that of the network's square."""
     crops: int = Field(1, ge=1)
     """Crops in a step of each process."""
     objects: int = Field(12, ge=1)
     """Objects taken from a crop at most."""
+    steps: int = Field(600, ge=1)
+    """Optimizer steps at most."""
+    warmup: int = Field(50, ge=0)
+    """Steps of linear warm-up."""
+    cooldown: float = Field(0.9, ge=0, le=1)
+    """Share of the run at its end in which the rate falls, as a cosine, to a hundredth."""
+    ema: float = Field(0.99, ge=0, lt=1)
+    """Decay of the averaged weights: a short run remembers less."""
     learning_rate: float = Field(2e-3, gt=0)
     """Of AdamW, after the warm-up and before the cool-down."""
     weight_decay: float = Field(0.05, ge=0)
@@ -163,13 +171,13 @@ class ScoreTrainingConfig(CropTrainingConfig):
     plain: float = Field(0.9, ge=0, le=1)
     """Share of crops that keep their brightness and sharpness."""
     whole_planes: float = Field(0.6, ge=0, le=1)
-    """As of a base."""
+    """Share of crops that show a whole plane; the others are closer looks."""
     spread: float = Field(0.1, ge=0)
-    """As of a base."""
+    """How much larger or smaller than a session shows them planes may be: standard deviation of the logarithm."""
     extent: tuple[float, float] = (40.0, 300.0)
-    """As of a base."""
+    """Extent of the object that a closer look is for, in pixels of the crop, drawn log-uniformly."""
     score_weight: float = Field(1.0, ge=0)
-    """As of a base."""
+    """Weight of the predicted IoU."""
     batch: int = Field(512, ge=1)
     """Answers that are learned from in a step."""
     remembered: int = Field(40_000, ge=1)

@@ -112,10 +112,10 @@ def scores_loss(score_logits: Tensor, ious: Tensor, value: float, choice: float)
 
 
 def mask_iou(logits: Tensor, truth: Tensor) -> Tensor:
-    """IoU (N,) of logits above zero with the share of each pixel that is the object's (or a mask), both (N, h, w)."""
+    """IoU (N,) of logits above zero with a boolean truth, both (N, h, w)."""
     mask = logits > 0
-    both = (truth * mask).sum((1, 2))
-    return both / (mask.sum((1, 2)) + truth.sum((1, 2)) - both).clamp(min=1)
+    both = (mask & truth).sum((1, 2))
+    return both / (mask | truth).sum((1, 2)).clamp(min=1)
 
 
 def redrawn(truth: Tensor, logits: Tensor) -> Tensor:

@@ -106,11 +106,11 @@ def collate(crops: list[Crop], network: MicroBase, objects: int, device: torch.d
 def as_seen(truth: Tensor) -> Tensor:
     """Return masks (N, S, S) at the resolution of the simulated user, (N, T, T), as large as they are.
 
-    A pixel that is half covered is inside if its first corner is: all such pixels would make each object half a pixel
-    wider, and what is compared with it would learn to be.
+    Of the pixels that are half covered every other one is inside: all of them would make an object half a pixel wider.
     """
     share = F.avg_pool2d(truth[:, None].float(), SEEN)[:, 0]
-    return (share > 0.5) | ((share == 0.5) & truth[:, ::SEEN, ::SEEN])
+    rows, columns = (torch.arange(n, device=truth.device) for n in share.shape[1:])
+    return (share > 0.5) | ((share == 0.5) & ((rows[:, None] + columns) % 2 == 0))
 
 
 class Conversation:
@@ -246,7 +246,7 @@ def converse(
         Whether to move the positional encoding's origin at random, so that every place of the full input is learned.
     """
     rng = talk.rng
-    share = F.avg_pool2d(batch.truth[:, None].float(), SEEN)[:, 0]
+    truth = batch.truth
     finest = levels[0].features.stride4.shape[-1]
     origins = []
     for level in levels:
@@ -260,13 +260,12 @@ def converse(
             for level, scale, origin in zip(levels, SCALES, origins, strict=True)
         )
         with torch.no_grad():
-            at_user = [_resize(a.logits, share.shape[-1]) for a in answers]
-            ious = torch.stack(
-                [torch.stack([mask_iou(logits - cut, share) for cut in CUTS], 1) for logits in at_user], 1
-            )
+            # At full resolution: the fewer pixels an object has, the more a choice hangs on each.
+            whole = [_resize(a.logits, truth.shape[-1]) for a in answers]
+            ious = torch.stack([torch.stack([mask_iou(one - cut, truth) for cut in CUTS], 1) for one in whole], 1)
             masks, scores = (torch.stack(parts, 1) for parts in zip(*(_best(a, finest) for a in answers), strict=True))
-            random = torch.from_numpy(rng.integers(0, len(SCALES), len(share))).to(scores.device)
-            wander = torch.from_numpy(rng.random(len(share)) < explore).to(scores.device)
+            random = torch.from_numpy(rng.integers(0, len(SCALES), len(truth))).to(scores.device)
+            wander = torch.from_numpy(rng.random(len(truth)) < explore).to(scores.device)
             shown = torch.where(wander, random, scores.argmax(1))
         yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown, prompts)
         if number + 1 < rounds:

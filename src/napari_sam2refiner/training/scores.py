@@ -29,6 +29,7 @@ from napari_sam2refiner.training.validation import after_clicks, in_words
 from napari_sam2refiner.weights.format import write_weights
 
 FIRST_CROPS = 24  # that say how the numbers are spread
+LEAST_SPREAD = 0.1  # of a number; one that hardly ever differs must not weigh most where it does
 
 
 class ScoresCourse(Course[ScoreTrainingConfig]):
@@ -57,11 +58,11 @@ class ScoresCourse(Course[ScoreTrainingConfig]):
         self.network = MicroBase()
         self.network.load_state_dict(start)
         freeze(self.network)
-        first = CropDataset(sets, config, first=2)
+        examples = CropDataset(sets, config, first=2)
         rng = np.random.default_rng([config.seed, 3])
         self.answers = Answers.none()
         for number in range(FIRST_CROPS):
-            self._ask([first[number]], 1, rng)
+            self._ask([examples[number]], config.long_rounds if number % 8 == 7 else config.rounds, rng)
         self.quality = Quality(self.network.mask_quality, self.answers.seen.flatten(0, 1))
 
     @property
@@ -118,7 +119,7 @@ class ScoresCourse(Course[ScoreTrainingConfig]):
                 for level, answer, scale in zip(levels, turn.answers, SCALES, strict=True)
             ]
             before = [
-                answer.score_logits - network.mask_quality.layers(one)
+                answer.score_logits.float() - network.mask_quality.layers(one).float()
                 for answer, one in zip(turn.answers, seen, strict=True)
             ]
             new = Answers(torch.stack(seen, 1), torch.stack(before, 1), turn.ious)
@@ -166,7 +167,7 @@ class Quality(nn.Module):
     def __init__(self, like: MaskQuality, seen: Tensor) -> None:
         super().__init__()
         self.register_buffer("center", seen.mean(0))
-        self.register_buffer("spread", seen.std(0) + 1e-3)
+        self.register_buffer("spread", seen.std(0).clamp(min=LEAST_SPREAD))
         self.layers = copy.deepcopy(like.layers).requires_grad_()
         first = self._first()
         with torch.no_grad():
@@ -200,7 +201,7 @@ class Answers(NamedTuple):
     seen : (N, L, F)
         What the score sees of each level's mask.
     before : (N, L, C)
-        Score logits that the seen is added to.
+        Score logits without what a `Quality` adds.
     ious : (N, L, C)
     """
 
@@ -217,7 +218,7 @@ class Answers(NamedTuple):
         """Return these and later ones, of them the latest."""
         if not len(self.seen):
             return later
-        return Answers(*(torch.cat(pair)[-most:] for pair in zip(self, later, strict=True)))
+        return Answers(*(torch.cat([old.to(new.device), new])[-most:] for old, new in zip(self, later, strict=True)))
 
     def drawn(self, count: int, rng: np.random.Generator) -> Answers:
         """Return so many of them, drawn at random."""
