@@ -73,7 +73,7 @@ def train_base(
     weights = None if start is None else _starting_weights(start)
     say(f"training micro on {_words(machines)}, {_limit(settings)}, into {folder}")
     path = _run(partial(BaseCourse, settings, data, weights), folder, machines, resume)
-    say(f"measure it: napari-sam2refiner evaluate --model {path}" + "".join(f" --data {d}" for d in data))
+    _say_how_to_measure(str(path), data)
 
 
 @train_app.command("scores")
@@ -99,7 +99,7 @@ def train_scores(
     weights = _starting_weights(start)
     say(f"training the scores of {start} on {_words(machines)}, {_limit(settings)}, into {folder}")
     path = _run(partial(ScoresCourse, settings, data, weights), folder, machines, resume)
-    say(f"measure it: napari-sam2refiner evaluate --model {path}" + "".join(f" --data {d}" for d in data))
+    _say_how_to_measure(str(path), data)
 
 
 @train_app.command("refiner")
@@ -132,8 +132,7 @@ def train_refiner(
         load_model(backbone, start, device="cpu", progress=bar)
     say(f"training a refiner for {backbone} on {_words(machines)}, {_limit(settings)}, into {folder}")
     path = _run(partial(RefinerCourse, settings, data, backbone, start), folder, machines, resume)
-    ending = "".join(f" --data {d}" for d in data)
-    say(f"measure it: napari-sam2refiner evaluate --model {backbone} --refiner {path}{ending}")
+    _say_how_to_measure(f"{backbone} --refiner {path}", data)
 
 
 @train_app.command("memory")
@@ -196,6 +195,11 @@ def _run(make_course: Callable[[], Course[Any]], folder: Path, machines: Machine
     except SAM2RefinerError as error:  # the weights are there, that is what counts
         say(f"no curve: {error}")
     return path
+
+
+def _say_how_to_measure(model: str, data: list[Path]) -> None:
+    """Name the command that measures what was trained."""
+    say(f"measure it: napari-sam2refiner evaluate --model {model}" + "".join(f" --data {d}" for d in data))
 
 
 @train_app.command("plot")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,18 +18,19 @@ from torch.nn import functional as F
 
 from napari_sam2refiner.network.micro import SCALES, Level, MicroBase, at_scale
 from napari_sam2refiner.training.config import BaseTrainingConfig
-from napari_sam2refiner.training.crops import Crop, CropDataset
-from napari_sam2refiner.training.loop import Course, Moment
+from napari_sam2refiner.training.crop_course import CropCourse, in_words
 from napari_sam2refiner.training.losses import mask_loss, outline_targets, scores_loss
-from napari_sam2refiner.training.readers import held_out_fields, training_fields
 from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse
-from napari_sam2refiner.training.validation import after_clicks, in_words
 from napari_sam2refiner.weights.format import write_weights
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.training.crops import Crop
+    from napari_sam2refiner.training.loop import Moment
 
 NOT_TRAINED = ("memory_", "maskmem_", "obj_ptr", "no_obj", "mask_downsample", "no_mem_pos")
 
 
-class BaseCourse(Course[BaseTrainingConfig]):
+class BaseCourse(CropCourse[BaseTrainingConfig]):
     """`train base`.
 
     Parameters
@@ -41,16 +43,9 @@ class BaseCourse(Course[BaseTrainingConfig]):
     """
 
     command = "train base"
-    weights_file = "base.safetensors"
 
     def __init__(self, config: BaseTrainingConfig, data: list[Path], start: dict[str, Tensor] | None = None) -> None:
         super().__init__(config, data)
-        torch.manual_seed(config.seed)
-        sets = training_fields(data, scenes=config.scenes, seed=config.seed)
-        held_out = held_out_fields(data, sets)
-        self._crops = CropDataset(sets, config)
-        alike = config.model_copy(update={"weights": {}})  # sets without a share are validated too
-        self.held_out = CropDataset(held_out, alike, first=1) if held_out else None
         self.network = MicroBase()
         if start is not None:
             self.network.load_state_dict(start)
@@ -61,20 +56,6 @@ class BaseCourse(Course[BaseTrainingConfig]):
     def trained(self) -> MicroBase:
         """The network; its memory is not trained here."""
         return self.network
-
-    @property
-    def crops(self) -> CropDataset:
-        """Crops of annotated fields and of scenes."""
-        return self._crops
-
-    def about(self) -> list[str]:
-        """Name the sets."""
-        held_out = {} if self.held_out is None else self.held_out.mixture.sets
-        return [
-            "training fields: "
-            + ", ".join(f"{name} {len(fields)}" for name, fields in self._crops.mixture.sets.items()),
-            "held out: " + (", ".join(f"{name} {len(fields)}" for name, fields in held_out.items()) or "none"),
-        ]
 
     def forward(self, samples: list[Crop], moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step and figures for the log."""
@@ -133,12 +114,7 @@ class BaseCourse(Course[BaseTrainingConfig]):
 
     def validate(self, crops: int = 96) -> dict[str, float]:
         """Return IoU after one and three clicks on crops of each held-out set."""
-        if self.held_out is None:
-            return {}
-        return after_clicks(self.network, self.held_out, self.config.objects, crops)
-
-    def merit(self, figures: dict[str, float]) -> None:
-        """The last weights are the best: their rate has fallen to nothing, and they are averaged."""
+        return self.after_clicks(self.network, crops)
 
     def describe(self, figures: dict[str, float]) -> str:
         """Words for a row of the log or of a validation."""

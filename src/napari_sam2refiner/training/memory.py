@@ -20,7 +20,7 @@ from napari_sam2refiner.training.config import MemoryTrainingConfig
 from napari_sam2refiner.training.loop import Course, Moment
 from napari_sam2refiner.training.losses import mask_iou, mask_loss
 from napari_sam2refiner.training.passages import MovingFields, Passage, PassageDataset
-from napari_sam2refiner.training.readers import training_fields
+from napari_sam2refiner.training.readers import counted, training_fields
 from napari_sam2refiner.weights.format import write_weights
 
 HELD_OUT = 48  # passages of each held-out set in a validation
@@ -76,10 +76,7 @@ class MemoryCourse(Course[MemoryTrainingConfig]):
     def about(self) -> list[str]:
         """Name the sets."""
         stills = {} if self._passages.stills is None else self._passages.stills.sets
-        return [
-            "still images: " + (", ".join(f"{name} {len(fields)}" for name, fields in stills.items()) or "none"),
-            "sequences: " + (", ".join(f"{name} {len(one)}" for name, one in self._passages.moving.items()) or "none"),
-        ]
+        return [f"still images: {counted(stills)}", f"sequences: {counted(self._passages.moving)}"]
 
     def forward(self, samples: list[Passage], moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a step and figures for the log."""

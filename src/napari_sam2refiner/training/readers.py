@@ -65,6 +65,11 @@ def held_out_fields(paths: list[Path], sets: Mapping[str, object]) -> dict[str, 
     return {one.name: one.read("val") for one in find_sets(paths) if one.name in sets and "val" in one.splits}
 
 
+def counted(sets: Mapping[str, Sequence[object]]) -> str:
+    """Name sets and how much each holds, or none."""
+    return ", ".join(f"{name} {len(one)}" for name, one in sets.items()) or "none"
+
+
 def scene_field(seed: int, side: int = 320, kinds: Sequence[str] = tuple(KINDS)) -> Field:
     """Return a synthetic scene as a field, its image in 8 bits."""
     image, labels = scene(seed, side, kinds)

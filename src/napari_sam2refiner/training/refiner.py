@@ -32,7 +32,7 @@ from napari_sam2refiner.training.losses import (
     soft_iou,
     uncertain_points,
 )
-from napari_sam2refiner.training.readers import held_out_fields, training_fields
+from napari_sam2refiner.training.readers import counted, held_out_fields, training_fields
 from napari_sam2refiner.training.rounds import SEEN, Batch, Conversation, as_seen
 from napari_sam2refiner.training.views import View, ViewDataset
 from napari_sam2refiner.weights.format import write_weights
@@ -102,8 +102,8 @@ class RefinerCourse(Course[RefinerTrainingConfig]):
         sets = self._crops.mixture.sets
         return [
             f"base {self.model.name} ({self.model.backbone}), frozen",
-            "training fields: " + ", ".join(f"{name} {len(fields)}" for name, fields in sets.items()),
-            "held out: " + (", ".join(f"{name} {len(fields)}" for name, fields in self.held_out.items()) or "none"),
+            f"training fields: {counted(sets)}",
+            f"held out: {counted(self.held_out)}",
         ]
 
     def forward(self, samples: list[View], moment: Moment) -> tuple[Tensor, dict[str, float]]:

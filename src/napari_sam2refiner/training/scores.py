@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -20,19 +20,20 @@ from torch import Tensor, nn
 from napari_sam2refiner.network.backbones import freeze
 from napari_sam2refiner.network.micro import SCALES, MaskQuality, MicroBase, at_scale
 from napari_sam2refiner.training.config import ScoreTrainingConfig
+from napari_sam2refiner.training.crop_course import CropCourse, in_words
 from napari_sam2refiner.training.crops import Crop, CropDataset
-from napari_sam2refiner.training.loop import Course, Moment
 from napari_sam2refiner.training.losses import scores_loss
-from napari_sam2refiner.training.readers import held_out_fields, training_fields
 from napari_sam2refiner.training.rounds import Conversation, collate, converse
-from napari_sam2refiner.training.validation import after_clicks, in_words
 from napari_sam2refiner.weights.format import write_weights
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.training.loop import Moment
 
 FIRST_CROPS = 24  # that say how the numbers are spread
 LEAST_SPREAD = 0.1  # of a number; one that hardly ever differs must not weigh most where it does
 
 
-class ScoresCourse(Course[ScoreTrainingConfig]):
+class ScoresCourse(CropCourse[ScoreTrainingConfig]):
     """`train scores`.
 
     Parameters
@@ -45,24 +46,17 @@ class ScoresCourse(Course[ScoreTrainingConfig]):
     """
 
     command = "train scores"
-    weights_file = "base.safetensors"
 
     def __init__(self, config: ScoreTrainingConfig, data: list[Path], start: dict[str, Tensor]) -> None:
         super().__init__(config, data)
-        torch.manual_seed(config.seed)
-        sets = training_fields(data, scenes=config.scenes, seed=config.seed)
-        held_out = held_out_fields(data, sets)
-        self._crops = CropDataset(sets, config)
-        alike = config.model_copy(update={"weights": {}})  # sets without a share are validated too
-        self.held_out = CropDataset(held_out, alike, first=1) if held_out else None
         self.network = MicroBase()
         self.network.load_state_dict(start)
         freeze(self.network)
-        examples = CropDataset(sets, config, first=2)
+        examples = CropDataset(self.crops.mixture.sets, config, first=2)
         rng = np.random.default_rng([config.seed, 3])
         self.answers = Answers.none()
         for number in range(FIRST_CROPS):
-            self._ask([examples[number]], config.long_rounds if number % 8 == 7 else config.rounds, rng)
+            self._ask([examples[number]], self._rounds(number), rng)
         self.quality = Quality(self.network.mask_quality, self.answers.seen.flatten(0, 1))
 
     @property
@@ -70,21 +64,11 @@ class ScoresCourse(Course[ScoreTrainingConfig]):
         """What the score makes of a mask's description."""
         return self.quality
 
-    @property
-    def crops(self) -> CropDataset:
-        """Crops of annotated fields and of scenes."""
-        return self._crops
-
-    def about(self) -> list[str]:
-        """Name the sets."""
-        sets = self._crops.mixture.sets.items()
-        return ["training fields: " + ", ".join(f"{name} {len(fields)}" for name, fields in sets)]
-
     def forward(self, samples: list[Crop], moment: Moment) -> tuple[Tensor, dict[str, float]]:
         """Remember what is answered on crops, and learn from some of all that is remembered."""
         config = self.config
         rng = np.random.default_rng([config.seed, 2, moment.step, moment.rank])
-        self._ask(samples, config.long_rounds if moment.step % 8 == 7 else config.rounds, rng)
+        self._ask(samples, self._rounds(moment.step), rng)
         return self.learn(rng)
 
     def learn(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -102,6 +86,10 @@ class ScoresCourse(Course[ScoreTrainingConfig]):
             "iou_possible": best.item(),
             "score_error": error.item(),
         }
+
+    def _rounds(self, number: int) -> int:
+        """How many prompts the objects of a step get."""
+        return self.config.long_rounds if number % 8 == 7 else self.config.rounds
 
     @torch.no_grad()
     def _ask(self, samples: list[Crop], rounds: int, rng: np.random.Generator) -> None:
@@ -127,14 +115,9 @@ class ScoresCourse(Course[ScoreTrainingConfig]):
 
     def validate(self, crops: int = 96) -> dict[str, float]:
         """Return IoU after one and three clicks on crops of each held-out set."""
-        if self.held_out is None:
-            return {}
         network = copy.deepcopy(self.network)
         network.mask_quality.load_state_dict(self.quality.folded())
-        return after_clicks(network, self.held_out, self.config.objects, crops)
-
-    def merit(self, figures: dict[str, float]) -> None:
-        """The last weights are the best: their rate has fallen to nothing, and they are averaged."""
+        return self.after_clicks(network, crops)
 
     def describe(self, figures: dict[str, float]) -> str:
         """Words for a row of the log or of a validation."""
