@@ -5,7 +5,22 @@ from pathlib import Path
 import pytest
 
 from napari_sam2refiner.errors import InvalidConfigError, ReadError
-from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
+from napari_sam2refiner.training.config import (
+    BaseTrainingConfig,
+    MemoryTrainingConfig,
+    RefinerTrainingConfig,
+    ScoreTrainingConfig,
+    TrainingConfig,
+    load_config,
+)
+
+RECIPE_FOLDER = Path(__file__).parents[2] / "docs" / "recipes"
+RECIPES: dict[str, type[TrainingConfig]] = {
+    "micro-finish": BaseTrainingConfig,
+    "micro-scores": ScoreTrainingConfig,
+    "micro-refiner": RefinerTrainingConfig,
+    "window-memory": MemoryTrainingConfig,
+}
 
 
 def test_a_file_and_what_replaces_it(tmp_path: Path) -> None:
@@ -66,3 +81,12 @@ def test_the_settings_of_the_documentation_are_valid(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     (tmp_path / "c.json").write_text(text.partition("```json\n")[2].partition("```")[0])
     assert load_config(tmp_path / "c.json", BaseTrainingConfig).scenes == 300
+
+
+@pytest.mark.parametrize(("name", "kind"), RECIPES.items())
+def test_recipes_can_be_read(name: str, kind: type[TrainingConfig]) -> None:
+    assert load_config(RECIPE_FOLDER / f"{name}.json", kind) != kind()
+
+
+def test_every_recipe_is_tested() -> None:
+    assert sorted(RECIPES) == sorted(path.stem for path in RECIPE_FOLDER.glob("*.json"))
