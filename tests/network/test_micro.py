@@ -5,7 +5,7 @@ import torch
 
 from napari_sam2refiner.network.base import NEGATIVE, PADDING, POSITIVE, InputSpec, PromptBatch
 from napari_sam2refiner.network.frames import Frame
-from napari_sam2refiner.network.micro import CUTS, SCALES, SIDE, MicroBase, at_scale, obeyed
+from napari_sam2refiner.network.micro import CUTS, SCALES, SIDE, LevelAnswer, MicroBase, at_scale, consensus, obeyed
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_prompts_of_a_level_are_those_of_a_smaller_square(scale):
     assert ((scaled.mask_logits[0, 0] > 0) != (small.mask_logits(mask) > 0)).float().mean() < 0.01
 
 
-def test_the_level_with_the_best_score_is_chosen(micro):
+def test_all_levels_stay_and_what_they_agree_on_is_chosen(micro):
     image = torch.zeros(5, dtype=torch.long)
     with torch.no_grad():
         features = micro.encode(torch.rand(1, 3, SIDE, SIDE))
@@ -54,6 +54,17 @@ def test_the_level_with_the_best_score_is_chosen(micro):
     assert len(all_levels.chosen.unique()) > 1
     assert torch.equal(one.chosen_logits, all_levels.chosen_logits)
     assert torch.equal(one.token, all_levels.token)
+    answers = [
+        micro.decode_level(level, image, at_scale(clicks(5), scale))
+        for level, scale in zip(features.levels, SCALES, strict=True)
+    ]
+    size = all_levels.logits.shape[-2:]
+    expected = obeyed(consensus(answers, size)[:, None], clicks(5))[:, 0]
+    torch.testing.assert_close(all_levels.chosen_logits, expected)
+    for level, answer in enumerate(answers):
+        best = torch.nn.functional.interpolate(answer.best()[0][:, None], size=size, mode="bilinear")
+        kept = all_levels.chosen != level
+        torch.testing.assert_close(all_levels.logits[kept, level], obeyed(best, clicks(5))[kept, 0])
     for n, level in enumerate(all_levels.chosen.tolist()):
         given = PromptBatch(*(None if v is None else v[n : n + 1] for v in at_scale(clicks(5), SCALES[level])))
         with torch.no_grad():
@@ -64,6 +75,45 @@ def test_the_level_with_the_best_score_is_chosen(micro):
         assert (score == alone.score_logits.amax(1)).all()
         cut = CUTS[int(alone.score_logits.argmax())]
         torch.testing.assert_close(logits, alone.logits - cut)
+
+
+def agreed_on(scores: torch.Tensor, logits: list[torch.Tensor]) -> torch.Tensor:
+    """What levels agree on that answer with these logits; scores (N, L, C) are before the sigmoid."""
+    rest = (torch.zeros(2, 8), torch.zeros(2, 1, 1, 1), torch.zeros(2))
+    answers = [LevelAnswer(one, one, one, scores[:, n], *rest) for n, one in enumerate(logits)]
+    return consensus(answers, logits[0].shape[-2:])
+
+
+def test_a_candidate_far_ahead_is_the_mask_and_equals_even_out():
+    torch.manual_seed(0)
+    logits = [4 * torch.randn(2, 32 // s, 32 // s) for s in SCALES]
+    scores = torch.full((2, 3, len(CUTS)), -6.0)
+    scores[0, 1, 5] = scores[1, 0, 0] = 6.0
+    found = agreed_on(scores, logits)
+    resized = torch.nn.functional.interpolate(logits[1][:1, None], size=(32, 32), mode="bilinear")[0, 0]
+    assert torch.equal(found[0] > 0, resized > CUTS[5])
+    assert torch.equal(found[1] > 0, logits[0][1] > CUTS[0])
+    equal = torch.zeros(2, 3, len(CUTS))
+    for votes in ((1, 1, -1), (1, -1, -1), (1, 1, 1)):
+        answers = [torch.full((2, 32 // s, 32 // s), 40.0 * vote) for s, vote in zip(SCALES, votes, strict=True)]
+        for answer in answers:
+            answer[:, :, answer.shape[-1] // 2 :] = 40.0
+        agreed = agreed_on(equal, answers)
+        assert ((agreed[:, :, :15] > 0) == (sum(votes) > 0)).all()
+        assert (agreed[:, :, 17:] > 12).all()
+        assert torch.isfinite(agreed).all()
+
+
+def test_where_candidates_lie_beside_each_other_the_best_is_the_mask():
+    places = [torch.full((2, 32 // s, 32 // s), -20.0) for s in SCALES]
+    for level, (place, scale) in enumerate(zip(places, SCALES, strict=True)):
+        place[:, level * 8 // scale : (level + 1) * 8 // scale] = 20.0
+    scores = torch.zeros(2, 3, len(CUTS))
+    scores[0, 1] = 0.01
+    scores[1, 0] = 0.01
+    for one, level in zip(agreed_on(scores, places), (1, 0), strict=True):
+        assert (one[level * 8 + 2 : level * 8 + 6] > 0).all()
+        assert (one[:8] > 0).any() == (level == 0)
 
 
 def test_clicks_are_obeyed_and_nothing_far_from_them_changes():

@@ -12,7 +12,7 @@ from napari_sam2refiner.training.config import BaseTrainingConfig, load_config
 from napari_sam2refiner.training.crops import CropDataset
 from napari_sam2refiner.training.loop import Moment, groups
 from napari_sam2refiner.training.readers import scene_field
-from napari_sam2refiner.training.rounds import Batch, collate
+from napari_sam2refiner.training.rounds import CropBatch, collate
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.micro import MicroBase
@@ -28,12 +28,12 @@ def course(config: BaseTrainingConfig, data: list[Path]) -> BaseCourse:
     return BaseCourse(config, data).train()
 
 
-def one_batch(network: MicroBase, config: BaseTrainingConfig) -> Batch:
+def one_batch(network: MicroBase, config: BaseTrainingConfig) -> CropBatch:
     crops = CropDataset({"scenes": [scene_field(i) for i in range(2)]}, config)
     return collate([crops[0], crops[1]], network, 3, CPU)
 
 
-def step_loss(course: BaseCourse, batch: Batch, step: int = 0) -> tuple[torch.Tensor, dict[str, float]]:
+def step_loss(course: BaseCourse, batch: CropBatch, step: int = 0) -> tuple[torch.Tensor, dict[str, float]]:
     return course.loss(batch, 2, np.random.default_rng(step))
 
 

@@ -42,6 +42,9 @@ def test_shapes_and_chosen_objects(crops: CropDataset) -> None:
         assert crop.pixels.shape == (3, 128, 128)
         assert crop.pixels.dtype == torch.float32
         assert crop.labels.shape == (128, 128)
+        assert max(crop.annotated.shape) <= 128
+        rows, columns = (torch.arange(128) * n // 128 for n in crop.annotated.shape)
+        assert (crop.annotated[rows][:, columns] == crop.labels).float().mean() > 0.95  # the same window
         assert 1 <= len(crop.chosen) <= 3
         assert len(set(crop.chosen)) == len(crop.chosen)
         for label in crop.chosen:

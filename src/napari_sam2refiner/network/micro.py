@@ -6,12 +6,12 @@ fill the view do not look alike to a small network, so each level answers a clic
 Against SAM 2: a convolutional trunk; top-down features on every level of the neck; positions are encoded in pixels
 of the level (one pixel means the same phase on each level); the instance embedding's first guess is the decoder's mask
 prompt, and the decoder's masks are a residual on it, zero at first; the score also sees how the mask lies in the image,
-and is given for several cuts of the logits, of which the best makes the mask.
+and is given for several cuts of the logits; all of them, on all levels, make the mask together, weighed by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -42,6 +42,7 @@ from napari_sam2refiner.network.instance_embedding import InstanceEmbedding, Ins
 SIDE = 512
 SCALES = (1, 2, 4)
 CUTS = (2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0, -3.0)  # logits that may become a mask's outline
+SHARPNESS = 25.0  # of the choice by predicted IoU: 0.04 less of it makes a candidate weigh e times less
 OBEYED = 2.0  # logit that a click gets where the network does not follow it
 SPOT_SAMPLED = 1.15  # a spot between four pixels is a little lower when it is sampled; this makes up for it
 
@@ -196,6 +197,32 @@ class MaskQuality(nn.Module):
             1,
         )
         return torch.cat([pooled, statistics], 1)
+
+
+def consensus(answers: Sequence[LevelAnswer], size: torch.Size) -> Tensor:
+    """Logits (N, h, w) of the mean probability of a pixel over the candidates: every level, shifted by every cut.
+
+    Candidates weigh by the softmax of their predicted IoU; where that leaves no mask, because they lie beside each
+    other, the best is taken.
+    """
+    scores = torch.stack([a.score_logits for a in answers], 1).float().sigmoid()  # (N, L, C)
+    logits = [_to_size(a.logits[:, None], size)[:, 0].float() for a in answers]
+
+    def mean(weights: Tensor) -> Tensor:
+        share = scores.new_zeros(len(scores), *size)
+        for level, own in enumerate(logits):
+            for index, cut in enumerate(CUTS):
+                share += weights.view_as(scores)[:, level, index, None, None] * (own - cut).sigmoid()
+        # No nearer to 0 than what is clamped where the mask is a prompt again: there a background would weigh.
+        return share.logit(eps=1e-6)
+
+    agreed = mean((SHARPNESS * scores).flatten(1).softmax(1))
+    nowhere = (agreed <= 0).flatten(1).all(1)
+    if nowhere.any():
+        first = scores.flatten(1).argmax(1)
+        best = mean(F.one_hot(first, scores[0].numel()).to(scores))
+        agreed = torch.where(nowhere[:, None, None], best, agreed)
+    return agreed.to(answers[0].logits)
 
 
 def obeyed(logits: Tensor, prompts: PromptBatch, finer: Tensor | None = None) -> Tensor:
@@ -354,7 +381,11 @@ class MicroBase(PromptableBase):
     def decode(  # type: ignore[override]  # as `encode`
         self, features: Pyramid, image: Tensor, prompts: PromptBatch, *, multimask: bool
     ) -> Decoded:
-        """Answer prompts on every level, cut where it is best; the best of all is chosen, with `multimask` all stay."""
+        """Answer prompts on every level; with `multimask` all stay, each cut where it is best.
+
+        In place of the level with the best score comes what all candidates agree on: what scores that are nearly equal
+        get wrong about one cut or level evens out (docs/decisions/0019).
+        """
         size = features.stride4.shape[-2:]
         answers = [
             self.decode_level(level, image, at_scale(prompts, scale))
@@ -364,6 +395,7 @@ class MicroBase(PromptableBase):
         scores = torch.stack(levels, 1).sigmoid()
         chosen = scores.argmax(1)
         logits = torch.stack([_to_size(m[:, None], size)[:, 0] for m in masks], 1)
+        logits[torch.arange(len(image), device=image.device), chosen] = consensus(answers, size)
         token = pick(torch.stack([a.token for a in answers], 1), chosen)
         object_logits = pick(torch.stack([a.object_logits for a in answers], 1), chosen)
         mask_features = torch.empty(len(image), *features.stride4.shape[1:], device=logits.device, dtype=logits.dtype)

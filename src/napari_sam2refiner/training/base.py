@@ -20,7 +20,7 @@ from napari_sam2refiner.network.micro import SCALES, Level, MicroBase, at_scale
 from napari_sam2refiner.training.config import BaseTrainingConfig
 from napari_sam2refiner.training.crop_course import CropCourse, in_words
 from napari_sam2refiner.training.losses import mask_loss, outline_targets, scores_loss
-from napari_sam2refiner.training.rounds import Batch, Conversation, Round, collate, converse
+from napari_sam2refiner.training.rounds import Batch, Conversation, CropBatch, Round, collate, converse
 from napari_sam2refiner.weights.format import write_weights
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class BaseCourse(CropCourse[BaseTrainingConfig]):
             return self.config.long_rounds
         return 1 if progress < self.config.opening else self.config.rounds
 
-    def guess_loss(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def guess_loss(self, batch: CropBatch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of what comes before the decoder, and figures for the log."""
         config = self.config
         prompts = Conversation(batch, config.first_prompts, rng).prompts()
@@ -94,7 +94,7 @@ class BaseCourse(CropCourse[BaseTrainingConfig]):
             loss = loss + (per_object * trust[:, index]).sum() / trust.sum()
         return loss, {"loss_guess": loss.item()}
 
-    def loss(self, batch: Batch, rounds: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: CropBatch, rounds: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and figures for the log."""
         config = self.config
         talk = Conversation(batch, config.first_prompts, rng)
@@ -140,9 +140,8 @@ def level_targets(batch: Batch) -> tuple[list[Tensor], Tensor]:
     return targets, trust
 
 
-def outline_loss(levels: Sequence[Level], batch: Batch) -> Tensor:
+def outline_loss(levels: Sequence[Level], batch: CropBatch) -> Tensor:
     """Loss of foreground and boundary on every level: a help to the features, and to the score."""
-    assert batch.labels is not None, "crops have labels"
     foreground, boundary = outline_targets(batch.labels)
     total = foreground.new_zeros(())
     for level, scale in zip(levels, SCALES, strict=True):

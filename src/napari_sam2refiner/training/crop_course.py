@@ -12,7 +12,7 @@ from napari_sam2refiner.training.config import CropTrainingConfig
 from napari_sam2refiner.training.crops import CropDataset
 from napari_sam2refiner.training.loop import Course
 from napari_sam2refiner.training.readers import counted, held_out_fields, training_fields
-from napari_sam2refiner.training.rounds import Conversation, collate, converse
+from napari_sam2refiner.training.rounds import Conversation, collate, converse, drawn_iou
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.micro import MicroBase
@@ -69,7 +69,7 @@ class CropCourse(Course[C]):
             levels = network.encode(batch.pixels).levels
             turns = list(converse(network, levels, batch, talk, 3, explore=0.0, anywhere=False))
             for clicks in (1, 3):
-                figures[f"{name}_{clicks}"] = turns[clicks - 1].chosen_iou().mean().item()
+                figures[f"{name}_{clicks}"] = drawn_iou(turns[clicks - 1].shown, batch).mean().item()
         for clicks in (1, 3):
             figures[f"mean_{clicks}"] = float(np.mean([figures[f"{name}_{clicks}"] for name in sets]))
         return figures

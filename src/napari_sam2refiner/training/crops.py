@@ -36,12 +36,15 @@ class Crop:
     pixels : (3, S, S) float32 tensor
         0 to 1; NaN where the crop lies outside the image.
     labels : (S, S) int32 tensor
+    annotated : (Y, X) int32 tensor
+        The same labels at the resolution of the field, where that is not above that of the crop.
     chosen : tuple of int
         Labels to train on, the one that the crop was made for first.
     """
 
     pixels: Tensor
     labels: Tensor
+    annotated: Tensor
     chosen: tuple[int, ...]
 
 
@@ -134,7 +137,8 @@ def cut(field: Field, rng: np.random.Generator, config: CropTrainingConfig) -> C
     crop, drawn = resampled(pixels, labels, config.crop)
     if not plain:
         crop = degraded(crop, rng)
-    return Crop(crop, drawn, chosen_objects(drawn, target, config.most_objects, rng))
+    annotated = torch.from_numpy(labels) if max(labels.shape) <= config.crop else drawn
+    return Crop(crop, drawn, annotated, chosen_objects(drawn, target, config.most_objects, rng))
 
 
 def picture(

@@ -11,6 +11,8 @@ from scipy import ndimage as ndi
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam2refiner.network.micro import SHARPNESS
+
 GIVE = 0.15  # share of its deepest point's depth by which an object's outline may be drawn farther in or out
 MOST_GIVE = 4  # pixels
 
@@ -95,13 +97,13 @@ def score_loss(score_logits: Tensor, ious: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(score_logits, ious)
 
 
-def choice_loss(score_logits: Tensor, ious: Tensor, sharpness: float = 25.0) -> Tensor:
+def choice_loss(score_logits: Tensor, ious: Tensor) -> Tensor:
     """IoU that is lost when one of an object's K masks is drawn with odds by its predicted IoU; (N, K) to a scalar.
 
     In expectation, so that it has a gradient. What differs little costs little. The odds go by the predicted IoU and
     not by its logit: a lead of a tenth decides, so that the best need not be predicted better than it is.
     """
-    odds = (sharpness * score_logits.sigmoid()).softmax(1)
+    odds = (SHARPNESS * score_logits.sigmoid()).softmax(1)
     return (ious.amax(1) - (odds * ious).sum(1)).mean()
 
 

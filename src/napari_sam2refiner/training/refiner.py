@@ -216,7 +216,7 @@ class Scene:
         self.truth = torch.cat([view.truth for view in views]).to(device)
         image = torch.tensor([b for b, view in enumerate(views) for _ in view.truth], device=device)
         pixels = torch.cat([view.frame.pixels(view.image.to(device)) for view in views])
-        self.batch = Batch(pixels, None, image, self.truth >= 0.5, as_seen(self.truth).cpu().numpy())
+        self.batch = Batch(pixels, image, self.truth >= 0.5, as_seen(self.truth).cpu().numpy())
         self.features = model.encode(pixels)
         self.look = model.look(self.features, pixels)
         self.local = self._look_up(views, quadrants)

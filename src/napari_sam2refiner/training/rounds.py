@@ -20,7 +20,7 @@ from napari_sam2refiner.labels.thresholds import otsu_watershed, part_over
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch, pick
 from napari_sam2refiner.network.frames import MASK_LOGIT
-from napari_sam2refiner.network.micro import CUTS, SCALES, Level, LevelAnswer, MicroBase, at_scale
+from napari_sam2refiner.network.micro import CUTS, SCALES, Level, LevelAnswer, MicroBase, at_scale, consensus
 from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.corrections import connected_to_clicks
@@ -37,14 +37,12 @@ SEEN = 2  # pixels of the crop in one pixel of what the simulated user looks at
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Crops and the objects taken from them.
+    """What is shown to the network, and the objects in it.
 
     Attributes
     ----------
     pixels : (B, 3, S, S)
         Normalised for the network.
-    labels : (B, S, S) int32 or None
-        Where outlines are learned too.
     image : (N,) int64
         Crop of each object.
     truth : (N, S, S) bool
@@ -53,10 +51,24 @@ class Batch:
     """
 
     pixels: Tensor
-    labels: Tensor | None
     image: Tensor
     truth: Tensor
     seen: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class CropBatch(Batch):
+    """Crops and the objects taken from them.
+
+    Attributes
+    ----------
+    labels : (B, S, S) int32
+    annotated_truth : tuple of (K, Y, X) bool
+        The truth of each crop's objects as `Crop.annotated` has it.
+    """
+
+    labels: Tensor
+    annotated_truth: tuple[Tensor, ...]
 
 
 class Round(NamedTuple):
@@ -67,9 +79,9 @@ class Round(NamedTuple):
     answers : tuple of LevelAnswer
         One for each level.
     score_logits, ious : (N, L, C)
-        Predicted (before the sigmoid) and true IoU of each level's mask at each cut.
-    shown : (N,) int64
-        The level whose mask the user saw.
+        Predicted (before the sigmoid) and true IoU of each level's mask at each cut, at the resolution of the field.
+    shown : (N, S/4, S/4)
+        Logits of the masks that the user saw.
     prompts : PromptBatch
         All so far, in pixels of the crop.
     """
@@ -85,21 +97,22 @@ class Round(NamedTuple):
         return self.ious.flatten(1).gather(1, self.score_logits.flatten(1).argmax(1, keepdim=True))[:, 0]
 
 
-def collate(crops: list[Crop], network: MicroBase, objects: int, device: torch.device) -> Batch:
+def collate(crops: list[Crop], network: MicroBase, objects: int, device: torch.device) -> CropBatch:
     """Put crops together; at most `objects` of each."""
     pixels = torch.stack([c.pixels for c in crops]).to(device, memory_format=torch.channels_last)
     mean, std = (pixels.new_tensor(v).reshape(3, 1, 1) for v in (network.input.mean, network.input.std))
     labels = torch.stack([c.labels for c in crops])
-    pairs = [(b, label) for b, crop in enumerate(crops) for label in crop.chosen[:objects]]
-    image = torch.tensor([b for b, _ in pairs])
-    truth = labels[image] == torch.tensor([label for _, label in pairs])[:, None, None]
-    # what lies outside the plane is zero after normalisation, as the padding of a letterboxed plane
-    return Batch(
-        ((pixels - mean) / std).nan_to_num(0.0),
-        labels.to(device),
-        image.to(device),
-        truth.to(device),
-        as_seen(truth).numpy(),
+    chosen = [torch.tensor(c.chosen[:objects])[:, None, None] for c in crops]
+    truth = torch.cat([crop.labels == ids for crop, ids in zip(crops, chosen, strict=True)])
+    image = torch.tensor([b for b, ids in enumerate(chosen) for _ in ids])
+    return CropBatch(
+        # what lies outside the plane is zero after normalisation, as the padding of a letterboxed plane
+        pixels=((pixels - mean) / std).nan_to_num(0.0),
+        image=image.to(device),
+        truth=truth.to(device),
+        seen=as_seen(truth).numpy(),
+        labels=labels.to(device),
+        annotated_truth=tuple((crop.annotated == ids).to(device) for crop, ids in zip(crops, chosen, strict=True)),
     )
 
 
@@ -229,7 +242,7 @@ class Conversation:
 def converse(
     network: MicroBase,
     levels: Sequence[Level],
-    batch: Batch,
+    batch: CropBatch,
     talk: Conversation,
     rounds: int,
     *,
@@ -241,12 +254,12 @@ def converse(
     Parameters
     ----------
     explore : float
-        Share of objects whose user sees the mask of a random level instead of the best by score.
+        Share of objects whose user sees the mask of a random level instead of what the candidates agree on.
     anywhere : bool
         Whether to move the positional encoding's origin at random, so that every place of the full input is learned.
     """
     rng = talk.rng
-    truth = batch.truth
+    objects = len(batch.truth)
     finest = levels[0].features.stride4.shape[-1]
     origins = []
     for level in levels:
@@ -260,16 +273,15 @@ def converse(
             for level, scale, origin in zip(levels, SCALES, origins, strict=True)
         )
         with torch.no_grad():
-            # At full resolution: the fewer pixels an object has, the more a choice hangs on each.
-            whole = [_resize(a.logits, truth.shape[-1]) for a in answers]
-            ious = torch.stack([torch.stack([mask_iou(one - cut, truth) for cut in CUTS], 1) for one in whole], 1)
-            masks, scores = (torch.stack(parts, 1) for parts in zip(*(_best(a, finest) for a in answers), strict=True))
-            random = torch.from_numpy(rng.integers(0, len(SCALES), len(truth))).to(scores.device)
-            wander = torch.from_numpy(rng.random(len(truth)) < explore).to(scores.device)
-            shown = torch.where(wander, random, scores.argmax(1))
+            ious = torch.stack([drawn_iou(_resize(a.logits, finest), batch, CUTS) for a in answers], 1)
+            masks = torch.stack([_resize(a.best()[0], finest) for a in answers], 1)
+            random = torch.from_numpy(rng.integers(0, len(SCALES), objects)).to(masks.device)
+            wander = torch.from_numpy(rng.random(objects) < explore).to(masks.device)
+            agreed = consensus(answers, masks.shape[-2:])
+            shown = torch.where(wander[:, None, None], pick(masks, random), agreed)
         yield Round(answers, torch.stack([a.score_logits for a in answers], 1), ious, shown, prompts)
         if number + 1 < rounds:
-            talk.correct(pick(masks, shown))
+            talk.correct(shown)
 
 
 def _tool_labels(pixels: Tensor) -> npt.NDArray[np.int32]:
@@ -282,12 +294,18 @@ def _tool_labels(pixels: Tensor) -> npt.NDArray[np.int32]:
     return labels
 
 
-def _best(answer: LevelAnswer, side: int) -> tuple[Tensor, Tensor]:
-    """Logits (N, side, side) and score (N,) of a level's best cut."""
-    logits, score = answer.best()
-    return _resize(logits, side), score
+def drawn_iou(logits: Tensor, batch: CropBatch, cuts: Sequence[float] = (0.0,)) -> Tensor:
+    """IoU (N, C) of masks (N, S/4, S/4) at each cut, as a session draws them: sampled at the pixels of the field.
+
+    Measured where the network sees them, outlines further in are the better ones: an enlarged pixel has corners.
+    """
+    found = logits.new_empty(len(logits), len(cuts), dtype=torch.float32)
+    for index, truth in enumerate(batch.annotated_truth):
+        drawn = _resize(logits[batch.image == index], truth.shape[1:])
+        found[batch.image == index] = torch.stack([mask_iou(drawn - cut, truth) for cut in cuts], 1)
+    return found
 
 
-def _resize(logits: Tensor, side: int) -> Tensor:
-    """Resample (N, h, h) logits bilinearly to (N, side, side)."""
-    return F.interpolate(logits[:, None].float(), size=(side, side), mode="bilinear", align_corners=False)[:, 0]
+def _resize(logits: Tensor, size: int | tuple[int, ...]) -> Tensor:
+    """Resample (N, h, h) logits bilinearly to (N, *size), or to a square of side `size`."""
+    return F.interpolate(logits[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
