@@ -199,15 +199,21 @@ def test_a_mask_is_followed_until_there_is_an_answer(fresh, image, monkeypatch):
     assert answer.shape == (128, 128)
 
 
-def test_previous_of_other_origin_is_read_from_its_logits(fresh, image):
-    session = ImageSession(fresh).set_image(image)
+def test_previous_of_other_origin_is_read_from_its_logits(micro, image):
+    session = ImageSession(micro).set_image(image)
     first = session.predict(Prompts(points=[(20, 30)]))
-    prompts = Prompts(points=[(20, 30), (22, 33)])
+    prompts = Prompts(points=[(20, 30), (22, 33)], labels=[1, 0])
     expected = session.predict(prompts, previous=first)
+
+    def likeness(answer):
+        return np.corrcoef(np.tanh(answer.logits).ravel(), np.tanh(expected.logits).ravel())[0, 1]
+
+    unread = likeness(session.predict(prompts))
     for memo in (None, first.memo._replace(logits=torch.zeros(256, 256))):
         foreign = type(first)(first.mask, first.logits, first.score, memo=memo)
         answer = session.predict(prompts, previous=foreign)
-        assert np.corrcoef(answer.logits.ravel(), expected.logits.ravel())[0, 1] > 0.99
+        assert likeness(answer) > 0.99 > unread
+        assert iou(answer.mask, expected.mask) > 0.9
 
 
 @pytest.mark.usefixtures("one_look")
@@ -389,7 +395,7 @@ def test_a_small_drawn_mask_is_looked_at_closer_only(micro, nuclei):
         assert len(calls.sizes) == 3, "both windows in one batch; the plane is not encoded"
     for answer, mask, centre in zip(answers, rough, CENTRES, strict=True):
         truth = disc(nuclei.shape, centre)
-        assert iou(answer.mask, truth) > iou(mask, truth) + 0.2
+        assert iou(answer.mask, truth) > iou(mask, truth) + 0.1
         assert answer.candidates[0].mask is answer.mask
         assert not answer.mask[np.hypot(*(np.indices(nuclei.shape).T - centre).T) > 40].any()
     corrected = session.predict(Prompts(points=[CENTRES[0], (100, 107)], labels=[1, 0]), previous=answers[0])

@@ -339,7 +339,7 @@ def test_an_object_that_the_base_outlines_otherwise_stays_as_it_was_given(micro:
     frames = Moving()
     half = [(frames.truth(t) == 1) & (np.mgrid[:120, :160][0] < 50) for t in range(3)]
     (answer,) = ImageSession(micro).set_image(frames[0]).predict_many([Prompts(mask=half[0])])
-    assert iou(answer.mask, half[0]) < 0.55, "the base sees the whole disc"
+    assert iou(answer.mask, half[0]) < 0.6, "the base sees the whole disc"
     stack = StackSession(micro, frames)
     stack.add(1, 0, Prompts(mask=half[0]))
     list(stack.propagate("forward", range(3)))
