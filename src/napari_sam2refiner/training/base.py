@@ -1,7 +1,7 @@
 """The course of a base: `micro` learns to answer prompts as SAM was taught, by a prompt and clicks where it was wrong.
 
 Every step takes crops from annotated fields and synthetic scenes, encodes them at three scales, and lets a simulated
-user talk to all scales at once: the mask with the best score is what the user sees and corrects. Some steps can end
+user talk to all scales at once: what they agree on is what the user sees and corrects. Some steps can end
 before the decoder, with many objects. Read top to bottom: `BaseCourse`, `level_targets`, `outline_loss`, `masks_loss`.
 """
 
