@@ -64,6 +64,10 @@ class Bench:
         state = self.dock.state
         self.wait(lambda: (state.undo, state.positives, state.negatives) != before and self.is_idle())
 
+    def hover(self, *world: float) -> None:
+        self.qtbot.mouseMove(self.canvas, self.place(*world))
+        QApplication.processEvents()
+
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         button = Qt.MouseButton.LeftButton
         self.qtbot.mouseMove(self.canvas, self.place(*start))

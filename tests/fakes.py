@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import next_free_id, write
+from napari_sam2refiner.labels.write import erase, next_free_id, write
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
 from napari_sam2refiner.viewer.drafts import Marks
@@ -28,6 +28,8 @@ def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> npt.NDArr
 
 class FakeSession:
     """Positive points paint discs, negative ones erase smaller discs, boxes and masks are taken as they are.
+
+    A mask before that no model made is gone on from.
 
     What is refined is surer by 0.05.
     """
@@ -57,17 +59,21 @@ class FakeSession:
         previous: Prediction | None = None,
     ) -> Prediction:
         assert self.shape is not None
-        prompts.check(self.shape)
+        prompts.check(self.shape, corrects=previous is not None)
         self.log.append(("predict", prompts, previous))
+        drawn = previous.mask if previous is not None and previous.memo is None else None
         radii = RADII if prompts.is_single_click else (RADII[1],)
         sure = 0.9 if refine else 0.85
-        candidates = tuple(self._candidate(prompts, radius, sure - 0.1 * n) for n, radius in enumerate(radii))
+        candidates = tuple(self._candidate(prompts, radius, sure - 0.1 * n, drawn) for n, radius in enumerate(radii))
         best = candidates[0]
         return Prediction(best.mask, best.logits, best.score, candidates, best.memo)
 
-    def _candidate(self, prompts: Prompts, radius: float, score: float) -> Candidate:
+    def _candidate(
+        self, prompts: Prompts, radius: float, score: float, drawn: npt.NDArray[np.bool_] | None
+    ) -> Candidate:
         assert self.shape is not None
-        mask = np.zeros(self.shape, bool) if prompts.mask is None else prompts.mask.copy()
+        mask = np.zeros(self.shape, bool) if drawn is None else drawn.copy()
+        mask |= False if prompts.mask is None else prompts.mask
         for (y, x), positive in zip(prompts.points, prompts.labels, strict=True):
             if positive:
                 mask |= disc(self.shape, y, x, radius)
@@ -92,14 +98,18 @@ class FakeSource:
 
 
 class FakeWritten:
-    def __init__(self, view: npt.NDArray[Any], patch: Any) -> None:
-        self._view, self._patch, self.pixels = view, patch, patch.changed
+    def __init__(self, canvas: FakeCanvas, view: npt.NDArray[Any], patch: Any, object_id: int) -> None:
+        self._canvas, self._view, self._patch = canvas, view, patch
+        self.pixels = patch.count_after(object_id)
+        canvas.labels_changed.emit()
 
     def undo(self) -> None:
         self._patch.undo(self._view)
+        self._canvas.labels_changed.emit()
 
     def redo(self) -> None:
         self._patch.redo(self._view)
+        self._canvas.labels_changed.emit()
 
 
 class FakeCanvas:
@@ -111,6 +121,7 @@ class FakeCanvas:
     image_renamed = Signal()
     image_removed = Signal()
     layer_lost = Signal(str, object)
+    labels_changed = Signal()
 
     def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
         self.image, self.name = image, name
@@ -120,6 +131,8 @@ class FakeCanvas:
         self.marks: dict[PlaneIndex, Marks] = {}
         self.previews: dict[PlaneIndex, npt.NDArray[np.bool_]] = {}
         self.labels = np.zeros(image.shape, np.uint32)
+        self.centered: list[tuple[PlaneIndex, int]] = []
+        self.object_under_mouse = 0
         self.mode = ""
         self.polarity = (True, 1)
 
@@ -178,7 +191,20 @@ class FakeCanvas:
 
     def write_mask(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Any) -> FakeWritten:
         view = plane.get(self.labels)
-        return FakeWritten(view, write(view, mask, object_id, overlap))
+        return FakeWritten(self, view, write(view, mask, object_id, overlap), object_id)
+
+    def erase(self, plane: PlaneIndex, object_id: int) -> FakeWritten:
+        view = plane.get(self.labels)
+        return FakeWritten(self, view, erase(view, object_id), object_id)
+
+    def labels_on(self, plane: PlaneIndex) -> npt.NDArray[Any]:
+        return plane.get(self.labels)
+
+    def colors_of(self, ids: Sequence[int]) -> list[tuple[float, float, float, float]]:
+        return [(n / 255, 0.0, 0.0, 1.0) for n in ids]
+
+    def center_on(self, plane: PlaneIndex, object_id: int) -> None:
+        self.centered.append((plane, object_id))
 
     # what the user does
 

@@ -84,6 +84,46 @@ def test_guesses_and_clear_by_key(bench: Any) -> None:
     assert user.viewer.layers["prompts"].face_color.shape == (1, 4)
 
 
+def test_the_object_under_the_mouse_is_reopened_corrected_and_deleted(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 40)
+    user.press("K")
+    before = user.result().copy()
+    user.hover(30, 42)
+    user.press("K", Qt.KeyboardModifier.ShiftModifier)
+    assert user.dock.state.reopened == 1
+    np.testing.assert_array_equal(user.preview, before > 0)
+    user.click(30, 50)
+    user.press("K")
+    assert set(np.unique(user.result())) == {0, 1}
+    assert (user.result() > 0).sum() > before.sum()
+    user.hover(30, 42)
+    user.press("W", Qt.KeyboardModifier.ShiftModifier)
+    assert not user.result().any()
+    for _ in range(4):
+        user.press("U")
+    np.testing.assert_array_equal(user.result(), before)
+
+
+def test_the_table_of_objects_shows_opens_and_deletes(bench: Any) -> None:
+    user = bench(layer={})
+    for place in ((10, 10), (45, 60)):
+        user.click(*place)
+        user.press("K")
+    table = user.dock.objects.table
+    user.wait(lambda: table.model().rowCount() == 2)
+    assert not user.dock.objects.reopen.isEnabled()
+    table.selectRow(1)
+    camera = getattr(user.viewer, "scene", user.viewer).camera
+    assert camera.center[-2:] == pytest.approx((45, 60), abs=1.5)
+    user.dock.objects.reopen.click()
+    assert user.dock.state.reopened == 2
+    user.press("W")
+    user.dock.objects.delete.click()
+    user.wait(lambda: table.model().rowCount() == 1)
+    assert set(np.unique(user.result())) == {0, 1}
+
+
 def test_alt_click_is_negative_once(bench: Any) -> None:
     user = bench(layer={})
     user.click(30, 40)
@@ -349,6 +389,7 @@ def test_deleted_prompts_and_result_come_back_with_undo(bench: Any) -> None:
     labels = user.result().copy()
     user.viewer.layers.remove("cells objects")
     user.wait(lambda: user.dock.state.undo == "deleting the result")
+    assert user.dock.state.objects == ()
     user.dock.controller.undo()
     np.testing.assert_array_equal(user.result(), labels)
 

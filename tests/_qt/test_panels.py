@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from qtpy.QtCore import Qt
 
+from napari_sam2refiner._qt.object_panel import ObjectPanel
 from napari_sam2refiner._qt.panels import PromptPanel, SourcePanel, StatusPanel
+from napari_sam2refiner.viewer.objects import ObjectRow
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, resolve
 
 MODELS = (
@@ -87,3 +90,29 @@ def test_refining_with_micro_is_offered_where_it_is_a_question(qtbot: Any) -> No
     with qtbot.waitSignal(panel.borrowing_chosen) as chosen:
         box.click()
     assert chosen.args == [True]
+
+
+def test_objects_are_sorted_and_the_chosen_one_stays(qtbot: Any) -> None:
+    panel = ObjectPanel()
+    qtbot.addWidget(panel)
+    red = (1.0, 0.0, 0.0, 1.0)
+    rows = (ObjectRow(1, red, 50, 0.9), ObjectRow(2, red, 1200, 0.6), ObjectRow(7, red, 9, None))
+    panel.set_objects(rows, can_change=True)
+    table = panel.table
+    assert panel._section.text().endswith("3")
+    table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    cells = [[table.model().index(row, column).data() for column in range(3)] for row in range(3)]
+    assert cells == [["2", "1,200", "60 %"], ["1", "50", "90 %"], ["7", "9", ""]], "doubtful ones first"
+    with qtbot.waitSignal(panel.object_chosen) as chosen:
+        table.selectRow(0)
+    assert chosen.args == [2]
+    with qtbot.assertNotEmitted(panel.object_chosen):
+        panel.set_objects(rows[1:], can_change=True)
+    with qtbot.waitSignal(panel.delete_asked) as asked:
+        panel.delete.click()
+    assert asked.args == [2]
+    panel.set_objects(rows[2:], can_change=True)
+    assert not panel.reopen.isEnabled()
+    panel.set_objects(rows, can_change=False)
+    table.selectRow(1)
+    assert not panel.delete.isEnabled()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam2refiner.errors import InvalidLabelsError
-from napari_sam2refiner.labels.write import Overlap, next_free_id, replace_objects, write
+from napari_sam2refiner.labels.write import Overlap, areas_in, erase, next_free_id, replace_objects, write
 
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -52,9 +52,36 @@ def test_overlap_rules(case: tuple[Labels, list[Mask]], object_id: int, overlap:
     before = labels.copy()
     patch = write(labels, mask, object_id, overlap)
     gained = mask if overlap == "overwrite" else mask & np.isin(before, (0, object_id))
-    np.testing.assert_array_equal(labels, np.where(gained, object_id, before))
+    others = np.where(before == object_id, 0, before)
+    np.testing.assert_array_equal(labels, np.where(gained, object_id, others))
+    assert patch.count_after(object_id) == np.count_nonzero(gained)
     assert labels.dtype == before.dtype
     assert patch.changed == np.count_nonzero(labels != before)
+
+
+def test_an_object_written_again_leaves_where_it_was() -> None:
+    labels, mask = np.zeros((6, 6), np.int32), np.zeros((6, 6), bool)
+    mask[:2, :2] = True
+    write(labels, mask, 3)
+    patch = write(labels, mask[::-1, ::-1], 3)
+    np.testing.assert_array_equal(labels, 3 * mask[::-1, ::-1])
+    patch.undo(labels)
+    np.testing.assert_array_equal(labels, 3 * mask)
+
+
+def test_an_erased_object_comes_back_with_undo() -> None:
+    labels = np.array([[1, 1, 2], [0, 2, 2]], np.uint8)
+    before = labels.copy()
+    patch = erase(labels, 2)
+    np.testing.assert_array_equal(labels, [[1, 1, 0], [0, 0, 0]])
+    patch.undo(labels)
+    np.testing.assert_array_equal(labels, before)
+
+
+@pytest.mark.parametrize("labels", [np.array([[0, 3], [3, 1]]), np.array([[0, 2**30], [-5, 2**30]])])
+def test_areas_are_counted_by_label(labels: Labels) -> None:
+    expected = {1: 1, 3: 2} if labels.max() == 3 else {2**30: 2}
+    assert areas_in(labels) == expected
 
 
 def test_a_patch_stores_only_the_region() -> None:

@@ -37,6 +37,7 @@ def regions(draw: Any) -> Region:
     return Region(draw(KINDS), tuple((float(np.float32(y)), float(np.float32(x))) for y, x in corners))
 
 
+TRANSFORMED = {"scale": (2, 1, 0.5, 0.5), "translate": (0, 3, -2, 5), "rotate": 30}
 MARKS = st.builds(Marks, POINTS.map(tuple), st.lists(regions(), max_size=2).map(tuple))
 
 
@@ -260,3 +261,44 @@ def test_a_preview_is_drawn_once_and_only_where_it_is() -> None:
     np.testing.assert_array_equal(viewer.layers["preview"].data, paint(second, 2))
     canvas.show_preview(canvas.plane, np.zeros((900, 40), bool))
     assert not viewer.layers["preview"].data.any()
+
+
+@pytest.mark.parametrize("layer", [{}, TRANSFORMED])
+def test_the_object_under_the_mouse_and_in_the_middle(layer: dict[str, Any]) -> None:
+    viewer, canvas = make(**layer)
+    plane, mask = canvas.plane, np.zeros(SHAPE[-2:], bool)
+    mask[20:23, 30:35] = True
+    assert canvas.object_under_mouse == 0
+    canvas.write_mask(plane, mask, 5, "keep")
+    image = viewer.layers["cells"]
+    viewer.cursor.position = image.data_to_world((*plane.steps[:2], 21, 32))
+    assert canvas.object_under_mouse == 5
+    for outside in ((-3, 32), (21, 38)):
+        viewer.cursor.position = image.data_to_world((*plane.steps[:2], *outside))
+        assert canvas.object_under_mouse == 0
+    canvas.center_on(plane, 5)
+    center = getattr(viewer, "scene", viewer).camera.center
+    assert center[-2:] == pytest.approx(image.data_to_world((*plane.steps[:2], 21, 32))[-2:])
+
+
+def test_an_object_is_erased_on_one_plane_and_comes_back() -> None:
+    _, canvas = make()
+    changes: list[None] = []
+    canvas.labels_changed.connect(lambda: changes.append(None))
+    first, second = PlaneIndex((0, 0, 0, 0), (2, 3)), PlaneIndex((1, 0, 0, 0), (2, 3))
+    assert canvas.labels_on(first) is not None
+    for plane in (first, second):
+        canvas.write_mask(plane, disc(SHAPE[-2:], 10, 10, 4), 2, "keep")
+    erased = canvas.erase(first, 2)
+    assert not canvas.labels_on(first).any()
+    assert canvas.labels_on(second).any()
+    erased.undo()
+    np.testing.assert_array_equal(canvas.labels_on(first), canvas.labels_on(second))
+    assert len(changes) == 4
+
+
+def test_colors_are_those_of_the_result() -> None:
+    viewer, canvas = make()
+    assert canvas.colors_of([]) == []
+    ours, theirs = canvas.colors_of([1, 300]), viewer.layers["cells objects"]
+    assert ours == [pytest.approx(tuple(theirs.get_color(label))) for label in (1, 300)]

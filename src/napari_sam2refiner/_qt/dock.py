@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout
 
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
+from napari_sam2refiner._qt.object_panel import ObjectPanel
 from napari_sam2refiner._qt.panels import PromptPanel, SourcePanel, StatusPanel
 from napari_sam2refiner.viewer.controller import Controller
 from napari_sam2refiner.viewer.layers.image import ImageLayers
@@ -35,6 +36,8 @@ KEYS = {
     "Shift-U": "redo",
     "W": "clear",
     "Q": "start_boxing",
+    "Shift-K": "reopen",
+    "Shift-W": "delete",
 }
 
 
@@ -79,8 +82,9 @@ class SegmentDock(ModelDock):
         )
         self._release = partial(_release, napari_viewer, self._bound_keys, self.controller, self._worker)
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
+        self.objects = ObjectPanel()
         column = QVBoxLayout(self)
-        for panel in (self.source, self.prompts, self.status):
+        for panel in (self.source, self.prompts, self.status, self.objects):
             column.addWidget(panel)
         column.addStretch(1)
         self._connect()
@@ -100,6 +104,9 @@ class SegmentDock(ModelDock):
         prompts.redo_asked.connect(controller.redo)
         prompts.clear_asked.connect(controller.clear)
         prompts.overlap_chosen.connect(controller.set_overlap)
+        self.objects.object_chosen.connect(controller.look_at)
+        self.objects.reopen_asked.connect(controller.reopen)
+        self.objects.delete_asked.connect(controller.delete)
 
     def _begin(self) -> None:
         """Begin with the active layer where that is an image, once the dock is where its combo can see the viewer.
@@ -127,6 +134,7 @@ class SegmentDock(ModelDock):
         self.prompts.set_snapshot(snapshot)
         self.prompts.set_overlap(self.state.overlap)
         self.status.set_snapshot(snapshot)
+        self.objects.set_objects(self.state.objects, can_change=snapshot.can_change)
 
     def _bind_keys(self) -> None:
         """Bind the keys to the viewer; one that somebody else has taken stays theirs."""

@@ -18,9 +18,8 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
-from napari_sam2refiner._qt.parts import LayerCombo, ThinBar, breakable, let_shrink, make_button, wrapped
+from napari_sam2refiner._qt.parts import LayerCombo, ThinBar, breakable, let_shrink, make_button, make_section, wrapped
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
@@ -198,13 +197,7 @@ class StatusPanel(QWidget):
         font = self.status.font()
         font.setBold(True)
         self.status.setFont(font)
-        first_use = QCollapsible("First steps")
-        first_use.addWidget(wrapped("\n".join(FIRST_USE)))
-        first_use.expand(animate=False)
-        # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
-        first_use.toggleButton().setStyleSheet(
-            "QPushButton { background: transparent; text-align: left; padding: 2px; }"
-        )
+        first_use = make_section("First steps", wrapped("\n".join(FIRST_USE)))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self._bar, self.status, self.hint, first_use):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, create_widget
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QSizePolicy
+from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QSizePolicy, QWidget
+from superqt import QCollapsible
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -87,6 +88,16 @@ class ThinBar(QProgressBar):
         """Show the share that is done, 0 to 1; None where it is not known."""
         self.setRange(0, 0 if share is None else 100)
         self.setValue(round(100 * (share or 0)))
+
+
+def make_section(title: str, content: QWidget) -> QCollapsible:
+    """Return an open section of a dock, which a click on its title closes."""
+    section = QCollapsible(title)
+    section.addWidget(content)
+    section.expand(animate=False)
+    # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
+    section.toggleButton().setStyleSheet("QPushButton { background: transparent; text-align: left; padding: 2px; }")
+    return section
 
 
 def wrapped(text: str = "") -> QLabel:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.layers import Labels
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QDoubleSpinBox,
-    QGridLayout,
-    QHeaderView,
-    QLabel,
-    QTableView,
-    QWidget,
-)
+from qtpy.QtCore import QModelIndex, Signal
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QWidget
 
 from napari_sam2refiner._qt.panels import SourcePanel
 from napari_sam2refiner._qt.parts import LayerCombo, ThinBar, breakable, make_button, wrapped
+from napari_sam2refiner._qt.tables import RowModel, RowTable
 
 if TYPE_CHECKING:
     from napari_sam2refiner.sessions.relabel import Change
@@ -113,79 +106,32 @@ class RunPanel(QWidget):
         grid.addWidget(self.status, 3, 0, 1, 2)
 
 
-class ChangesModel(QAbstractTableModel):
+class ChangesModel(RowModel["Change"]):
     """One object in each row."""
 
-    def __init__(self, changes: Sequence[Change] = ()) -> None:
-        super().__init__()
-        self.changes = tuple(changes)
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002
-        """Return how many objects there are."""
-        return len(self.changes)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002
-        """Return how much is said of each."""
-        return len(COLUMNS)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return the text of a cell, and where it stands."""
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        if role != Qt.ItemDataRole.DisplayRole:
-            return None
-        change = self.changes[index.row()]
-        pixels = (str(change.pixels_before), str(change.pixels_after))
-        shares = (f"{change.iou:.2f}", f"{change.score:.2f}")
-        return (str(change.object_id), *pixels, *shares, "kept" if change.kept else "")[index.column()]
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> str | None:
-        """Return the name of a column, and what it means."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        texts = {Qt.ItemDataRole.DisplayRole: [*COLUMNS], Qt.ItemDataRole.ToolTipRole: [*COLUMNS.values()]}
-        return texts[role][section] if role in texts else None  # type: ignore[index]
+    def texts(self, row: Change) -> Sequence[str]:
+        """Return what the cells of a row say."""
+        pixels = (str(row.pixels_before), str(row.pixels_after))
+        return (str(row.object_id), *pixels, f"{row.iou:.2f}", f"{row.score:.2f}", "kept" if row.kept else "")
 
 
-class ChangesTable(QTableView):
+class ChangesTable(RowTable):
     """What became of each object; a click on one asks to see it."""
 
     object_chosen = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._changes = ChangesModel()
+        self._changes = ChangesModel(COLUMNS)
         self.setModel(self._changes)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setToolTip("Click a row to see the object in the refined layer")
-        self.setMinimumHeight(120)
-        columns, rows = self.horizontalHeader(), self.verticalHeader()
-        assert columns is not None
-        assert rows is not None
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        for column in (0, 3, 4, 5):
-            columns.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        columns.setMinimumSectionSize(32)
-        columns.setHighlightSections(False)
-        rows.setDefaultSectionSize(24)
-        rows.hide()
-        self.clicked.connect(self._on_clicked)
+        self.fit_columns((0, 3, 4, 5))
+        self.row_chosen.connect(self._on_row_chosen)
 
     def set_changes(self, changes: Sequence[Change]) -> None:
         """List objects; those that are listed already stay selected."""
-        if self._changes.changes != tuple(changes):
-            self._changes.beginResetModel()
-            self._changes.changes = tuple(changes)
-            self._changes.endResetModel()
+        if self._changes.rows != tuple(changes):
+            self._changes.set_rows(changes)
 
-    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
-        """Go to the next row by the keyboard, too."""
-        super().currentChanged(current, previous)
-        self._on_clicked(current)
-
-    def _on_clicked(self, index: QModelIndex) -> None:
-        if index.isValid():
-            self.object_chosen.emit(self._changes.changes[index.row()].object_id)
+    def _on_row_chosen(self, index: QModelIndex) -> None:
+        self.object_chosen.emit(self._changes.rows[index.row()].object_id)

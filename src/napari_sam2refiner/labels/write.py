@@ -15,6 +15,7 @@ from napari_sam2refiner.planes.region import Window, as_mask, bounding_window
 Overlap = Literal["keep", "overwrite"]
 
 COUNTABLE = 2**20  # labels below this are found by counting
+NOWHERE = (slice(0, 0), slice(0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +42,10 @@ class Patch:
         """How many pixels the act changed."""
         return int(np.count_nonzero(self.before != self.after))
 
+    def count_after(self, object_id: int) -> int:
+        """Return how many pixels of the region an object has after the act."""
+        return int(np.count_nonzero(self.after == object_id))
+
     def undo(self, labels: npt.NDArray[Any]) -> None:
         """Put back the labels from before, in place; pixels that were changed otherwise since stay as they are."""
         self._replace(labels, self.after, self.before)
@@ -58,7 +63,7 @@ class Patch:
 
 
 def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, overlap: Overlap = "keep") -> Patch:
-    """Write an object's mask into a label plane, in place.
+    """Write an object's mask into a label plane, in place, instead of what it has of this object.
 
     Parameters
     ----------
@@ -83,12 +88,19 @@ def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, over
     """
     mask = as_mask(mask)
     _check(labels, mask, object_id, overlap)
-    window = bounding_window(mask) or (slice(0, 0), slice(0, 0))
+    ours = labels == object_id
+    window = bounding_window(mask | ours) or NOWHERE
     before = labels[window].copy()
-    gained = mask[window] if overlap == "overwrite" else mask[window] & (before == 0)
-    after = np.where(gained, labels.dtype.type(object_id), before)
+    left = np.where(ours[window], labels.dtype.type(0), before)
+    gained = mask[window] if overlap == "overwrite" else mask[window] & (left == 0)
+    after = np.where(gained, labels.dtype.type(object_id), left)
     labels[window] = after
     return Patch((labels.shape[0], labels.shape[1]), window, before, after)
+
+
+def erase(labels: npt.NDArray[Any], object_id: int) -> Patch:
+    """Take an object out of a label plane, in place; parameters, errors and what is returned as of `write`."""
+    return write(labels, np.zeros(labels.shape, np.bool_), object_id)
 
 
 def replace_objects(labels: npt.NDArray[Any], found: npt.NDArray[Any], ids: Iterable[int]) -> Patch:
@@ -118,7 +130,7 @@ def replace_objects(labels: npt.NDArray[Any], found: npt.NDArray[Any], ids: Iter
         _check(labels, found, object_id, "keep")
     ours, new = np.isin(labels, wanted), np.where(np.isin(found, wanted), found, 0)
     after = np.where(ours | (labels == 0), new, labels).astype(labels.dtype)
-    window = bounding_window(after != labels) or (slice(0, 0), slice(0, 0))
+    window = bounding_window(after != labels) or NOWHERE
     patch = Patch((labels.shape[0], labels.shape[1]), window, labels[window].copy(), after[window].copy())
     labels[window] = patch.after
     return patch
@@ -126,9 +138,16 @@ def replace_objects(labels: npt.NDArray[Any], found: npt.NDArray[Any], ids: Iter
 
 def ids_in(labels: npt.NDArray[Any]) -> list[int]:
     """Return the labels above zero that an integer array has, in order."""
+    return list(areas_in(labels))
+
+
+def areas_in(labels: npt.NDArray[Any]) -> dict[int, int]:
+    """Return how many pixels each label above zero has in an integer array, in the order of the labels."""
     if labels.size and labels.min() >= 0 and labels.max() < COUNTABLE:  # several times as fast as sorting
-        return [int(n) for n in np.flatnonzero(np.bincount(labels.ravel())) if n]
-    return [int(n) for n in np.unique(labels) if n > 0]
+        counts = np.bincount(labels.ravel())
+        return {int(n): int(counts[n]) for n in np.flatnonzero(counts) if n}
+    ids, counts = np.unique(labels, return_counts=True)
+    return {int(n): int(count) for n, count in zip(ids, counts, strict=True) if n > 0}
 
 
 def next_free_id(labels: npt.NDArray[Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -11,22 +12,27 @@ if TYPE_CHECKING:
 
     from napari_sam2refiner.planes.plane import PlaneIndex
     from napari_sam2refiner.viewer.drafts import Marks
+    from napari_sam2refiner.viewer.objects import Color
     from napari_sam2refiner.viewer.segmenter import PlaneSource
     from napari_sam2refiner.viewer.state import Overlap
 
 
 class Written(Protocol):
+    """A change of the result layer."""
+
+    def undo(self) -> None:
+        """Take it back, but nothing that the user painted since."""
+
+    def redo(self) -> None:
+        """Make it again."""
+
+
+class WrittenMask(Written, Protocol):
     """A mask that was written into the result layer."""
 
     @property
     def pixels(self) -> int:
-        """How many pixels took the object's id."""
-
-    def undo(self) -> None:
-        """Take the mask out again, but nothing that the user painted since."""
-
-    def redo(self) -> None:
-        """Write it again."""
+        """How many pixels the object has on the plane."""
 
 
 class Canvas(Protocol):
@@ -38,6 +44,7 @@ class Canvas(Protocol):
     image_renamed: SignalInstance
     image_removed: SignalInstance
     layer_lost: SignalInstance
+    labels_changed: SignalInstance
 
     @property
     def exists(self) -> bool:
@@ -106,5 +113,23 @@ class Canvas(Protocol):
     def next_id(self) -> int:
         """Return the next free id of the result layer."""
 
-    def write_mask(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap) -> Written:
-        """Write a mask into the result layer."""
+    def labels_on(self, plane: PlaneIndex) -> npt.NDArray[Any] | None:
+        """Return a view (Y, X) of the result layer's labels of a plane; None where there is no such layer."""
+
+    def colors_of(self, ids: Sequence[int]) -> list[Color]:
+        """Return the colours that labels have in the result layer; none where there is no such layer."""
+
+    def write_mask(
+        self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap
+    ) -> WrittenMask:
+        """Write a mask into the result layer, instead of what it has of this object on the plane."""
+
+    def erase(self, plane: PlaneIndex, object_id: int) -> Written:
+        """Take an object out of the result layer on a plane."""
+
+    def center_on(self, plane: PlaneIndex, object_id: int) -> None:
+        """Show an object of the result layer in the middle of the view."""
+
+    @property
+    def object_under_mouse(self) -> int:
+        """Id of the object that the mouse is on, 0 where there is none."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam2refiner.labels.write import areas_in
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
 from napari_sam2refiner.viewer.history import Act, History
 from napari_sam2refiner.viewer.loader import ModelLoader, Submit
+from napari_sam2refiner.viewer.objects import Origin, Origins
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
 
@@ -27,11 +30,12 @@ Drafts = dict[PlaneIndex, Draft]
 
 @dataclass(slots=True, eq=False)
 class _Work:
-    """What is in hand on one image: the draft of each plane, and what can be undone."""
+    """What is in hand on one image: the draft of each plane, how objects came about, and what can be undone."""
 
     canvas: Canvas
     drafts: Drafts = field(default_factory=dict)
     history: History = field(default_factory=History)
+    origins: Origins = field(default_factory=Origins)
 
     def draft(self, plane: PlaneIndex) -> Draft:
         """Return the draft of a plane; an empty one where nothing is marked."""
@@ -84,6 +88,7 @@ class Controller:
         self._answers = Answers()
         self._asked: Draft | None = None
         self._generation = 0
+        self._listing = 0
         self._models = ModelLoader(
             state,
             segmenter,
@@ -169,39 +174,46 @@ class Controller:
         plane = self._work.canvas.plane
         before = self._work.draft(plane)
         choice = (answered.choice + 1) % len(answered.prediction.candidates)
-        after = Draft(before.marks, choice, before)
+        after = before.then(before.marks, choice)
         self._answers.put(after, answered.choose(choice))
         self._change_drafts(f"guess {choice + 1}", {plane: before}, {plane: after})
         self._show()
 
     def commit(self) -> None:
-        """Write the preview into the result layer as the next free id, and begin the next object."""
+        """Write the preview into the result layer, as the object that was reopened or a new one, and begin the next."""
         answered = self._answered()
         if self._work is None or answered is None or not resolve(self.state).can_keep:
             self._say(explain_not_keeping(self.state))
             return
         canvas, plane = self._work.canvas, self._work.canvas.plane
-        object_id = canvas.next_id()
+        before, after = self._work.draft(plane), Draft()
+        object_id = before.object_id or canvas.next_id()
         try:
             written = canvas.write_mask(plane, answered.prediction.mask, object_id, self.state.overlap)
         except Exception as error:  # whatever a layer raises, the draft must survive
             self._fail(f"The object cannot be written: {str(error).rstrip('.') or type(error).__name__}.")
             return
         if written.pixels == 0:
+            written.undo()
             self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
             return
-        before, after = self._work.draft(plane), Draft()
         work = self._work
+        score = float(answered.prediction.score)
+        origin = Origin(before.marks, None if isnan(score) else score)
+        earlier = work.origins.note(plane, object_id, origin)
 
         def undo() -> None:
+            work.origins.note(plane, object_id, earlier)
             written.undo()
             self._revisit(work, {plane: before})
 
         def redo() -> None:
+            work.origins.note(plane, object_id, origin)
             written.redo()
             self._revisit(work, {plane: after})
 
         self._restore(work, {plane: after})
+        self._list_objects()  # now with the score
         work.history.add(Act(f"object {object_id}", undo, redo))
         self.state.negative = False
         if canvas.is_boxing:
@@ -214,12 +226,65 @@ class Controller:
             return
         plane = self._work.canvas.plane
         before = self._work.draft(plane)
-        if before.marks:
+        if before.marks or before.reopened:
             self._drop_answers()
             after = {plane: Draft()}
             self._change_drafts("clearing", {plane: before}, after)
             self._restore(self._work, after)
-            self._say("")
+            self._say(f"Object {before.object_id} stays as it was." if before.reopened else "")
+
+    def reopen(self, object_id: int | None = None) -> None:
+        """Take an object of the result in hand again, the one under the mouse by default; it stays until it is kept."""
+        found = self._object(object_id)
+        if self._work is None or found is None:
+            return
+        work, plane = self._work, self._work.canvas.plane
+        before = work.draft(plane)
+        if before.marks or before.reopened:
+            self._say("Keep the object at hand (K) or clear it (W) first.")
+            return
+        labels = work.canvas.labels_on(plane)
+        reopened = None if labels is None else work.origins.reopen(plane, found, labels)
+        if reopened is None:
+            self._say(f"Object {found} is not on this plane.")
+            return
+        self._drop_answers()
+        after = {plane: Draft(reopened.marks, reopened=reopened)}
+        self._change_drafts(f"reopening object {found}", {plane: before}, after)
+        self._restore(work, after)
+        self.start_clicking()
+        self._say("")
+
+    def delete(self, object_id: int | None = None) -> None:
+        """Take an object out of the result on the plane that is shown, the one under the mouse by default."""
+        found = self._object(object_id)
+        if self._work is None or found is None:
+            return
+        work, plane = self._work, self._work.canvas.plane
+        before = work.draft(plane)
+        after = Draft() if before.object_id == found else before
+        try:
+            erased = work.canvas.erase(plane, found)
+        except Exception as error:  # whatever a layer raises
+            self._fail(f"The object cannot be deleted: {str(error).rstrip('.') or type(error).__name__}.")
+            return
+
+        def undo() -> None:
+            erased.undo()
+            self._revisit(work, {plane: before})
+
+        def redo() -> None:
+            erased.redo()
+            self._revisit(work, {plane: after})
+
+        self._restore(work, {plane: after})
+        work.history.add(Act(f"deleting object {found}", undo, redo))
+        self._say(f"Object {found} deleted.")
+
+    def look_at(self, object_id: int) -> None:
+        """Show an object of the plane that is shown in the middle of the view."""
+        if self._work is not None:
+            self._work.canvas.center_on(self._work.canvas.plane, object_id)
 
     def undo(self) -> None:
         """Undo the newest act on this image."""
@@ -259,6 +324,7 @@ class Controller:
         """A slider moved, or axes were rolled: the object of that plane is at hand now."""
         self._take_marks()  # what was pasted came without a word
         self._drop_answers()
+        self._list_objects()
         self._look()
         self._say("")
 
@@ -293,6 +359,7 @@ class Controller:
             self._work.history.add(
                 Act("deleting the result", partial(canvas.bring_back, layer), partial(canvas.take_away, layer))
             )
+            self._list_objects()
         comes_back = self._take_marks() or role == "result"
         if role == "prompts":
             canvas.start_clicking()
@@ -329,13 +396,35 @@ class Controller:
             self.state.news = ""
         self._show()
 
+    def _on_listed(self, work: _Work, plane: PlaneIndex, listing: int, outcome: Outcome) -> None:
+        """The objects of a plane were counted."""
+        if listing == self._listing and work is self._work and not outcome.error:
+            areas = outcome.value
+            self.state.objects = work.origins.rows(plane, areas, work.canvas.colors_of(list(areas)))
+
     # -- requests --------------------------------------------------------------------------------------------------
+
+    def _list_objects(self) -> None:
+        """Have the objects of the plane that is shown listed; the newest list wins."""
+        self._listing += 1
+        work, listing = self._work, self._listing
+        labels = None if work is None else work.canvas.labels_on(work.canvas.plane)
+        if work is None or labels is None:
+            self.state.objects = ()
+            return
+        is_wanted = partial(self._is_newest_list, listing)
+        job = Job("list", lambda _: areas_in(labels), is_wanted=is_wanted)
+        self._submit(job, partial(self._on_listed, work, work.canvas.plane, listing))
+
+    def _is_newest_list(self, listing: int) -> bool:
+        """Return whether nobody has asked for another list since; the worker asks this too."""
+        return listing == self._listing and not self.is_closed
 
     def _look(self) -> None:
         """Answer the draft at hand, or get ready for its next prompt."""
         if self._work is None:
             return
-        if self._work.draft(self._work.canvas.plane).marks.is_positive and self._answered() is None:
+        if self._work.draft(self._work.canvas.plane).is_question and self._answered() is None:
             self._ask()
         else:
             self._prepare()
@@ -348,7 +437,7 @@ class Controller:
         canvas = self._work.canvas
         draft = self._work.draft(canvas.plane)
         is_asked = self.state.answering and self._asked is draft
-        if is_asked or not draft.marks.is_positive or self._answers.get(draft) is not None:
+        if is_asked or not draft.is_question or self._answers.get(draft) is not None:
             return
         generation = self._new_generation()
         self._asked = draft
@@ -390,6 +479,15 @@ class Controller:
 
     # -- drafts, layers, state -------------------------------------------------------------------------------------
 
+    def _object(self, object_id: int | None) -> int | None:
+        """Return an object's id, by default of the one under the mouse; None, and say so, where none is meant."""
+        if self._work is None:
+            return None
+        found = self._work.canvas.object_under_mouse if object_id is None else object_id
+        if not found:
+            self._say("Point at an object of the result, or choose one in the list.")
+        return found or None
+
     def _answered(self) -> Answered | None:
         """Return the answer to the draft at hand."""
         if self._work is None:
@@ -402,7 +500,7 @@ class Controller:
         work, marks = self._work, self._work.canvas.marks
         drafts = {plane: work.draft(plane) for plane in (*work.drafts, *marks)}
         after = {
-            plane: Draft(marks.get(plane, Marks()), 0, draft)
+            plane: draft.then(marks.get(plane, Marks()))
             for plane, draft in drafts.items()
             if marks.get(plane, Marks()) != draft.marks
         }
@@ -441,7 +539,7 @@ class Controller:
         """Bring state and preview into line with the draft at hand."""
         state, work = self.state, self._work
         if work is None:
-            state.image, state.obstacle, state.undo, state.redo = None, "", "", ""
+            state.image, state.obstacle, state.undo, state.redo, state.reopened = None, "", "", "", 0
             self._show_marks(Marks())
             self._show_answer(None)
             return
@@ -449,13 +547,14 @@ class Controller:
         draft, answered = work.draft(canvas.plane), self._answered()
         state.image, state.obstacle = canvas.name, canvas.obstacle
         state.undo, state.redo = work.history.next_undo, work.history.next_redo
-        state.next_id = canvas.next_id()
+        state.reopened = draft.object_id or 0
+        state.next_id = draft.object_id or canvas.next_id()
         self._show_marks(draft.marks)
         prediction = None if answered is None else answered.prediction
         self._show_answer(answered)
         canvas.set_polarity(not state.negative, state.next_id)
         # While a corrected mask is worked out the one before stays on screen: a flicker would say that it is lost.
-        if not (state.answering and draft.marks.is_positive):
+        if not (state.answering and draft.is_question):
             canvas.show_preview(canvas.plane, None if prediction is None else prediction.mask)
 
     def _show_marks(self, marks: Marks) -> None:
@@ -471,7 +570,8 @@ class Controller:
             return
         prediction = answered.prediction
         state.candidates, state.candidate = max(1, len(prediction.candidates)), answered.choice
-        state.score, state.seconds = float(prediction.score), answered.seconds
+        score = float(prediction.score)
+        state.score, state.seconds = None if isnan(score) else score, answered.seconds
         state.pixels = int(np.count_nonzero(prediction.mask))
 
     def _say(self, news: str) -> None:
@@ -499,6 +599,7 @@ class Controller:
             self._image = None
             self._fail(f"There is not enough memory for labels of all of {canvas.name}; crop it, or open a part of it.")
             return
+        self._list_objects()
         self._look()
 
     def _leave(self) -> None:
@@ -507,6 +608,7 @@ class Controller:
             self._drop_answers()
             self._work.canvas.detach()
             self._work = None
+            self._list_objects()
 
     def _forget(self, work: _Work) -> None:
         """Let go of an image and of what was seen of it; its result layer stays."""
@@ -532,6 +634,7 @@ class Controller:
             (canvas.image_renamed, self._show),
             (canvas.image_removed, partial(self._on_image_removed, work)),
             (canvas.layer_lost, self._on_layer_lost),
+            (canvas.labels_changed, self._list_objects),
         ]
 
 

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from skimage.draw import polygon2mask
 
 from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.base import Candidate, Prediction
 
 if TYPE_CHECKING:
-    from napari_sam2refiner.sessions.base import Prediction
+    from napari_sam2refiner.planes.region import Window
 
+SURE = 10.0  # logit inside an object that was kept, and of it outside
 RegionKind = Literal["rectangle", "ellipse", "polygon"]
 
 
@@ -104,6 +106,41 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reopened:
+    """An object of the result that is at hand again, as it is there.
+
+    Attributes
+    ----------
+    object_id : int
+    marks : Marks
+        By which it came about, where they are known.
+    score : float or None
+        The model's estimate of its IoU, where a model made it.
+    shape : (int, int)
+        Rows and columns of the plane.
+    window : (slice, slice)
+        Rows and columns around it.
+    part : (H, W) bool array
+        Its pixels there.
+    """
+
+    object_id: int
+    marks: Marks
+    score: float | None
+    shape: tuple[int, int]
+    window: Window
+    part: npt.NDArray[np.bool_]
+
+    def answered(self) -> Answered:
+        """Return it as if a model had answered so."""
+        mask = np.zeros(self.shape, np.bool_)
+        mask[self.window] = self.part
+        logits = np.where(mask, np.float32(SURE), np.float32(-SURE))
+        known = Candidate(mask, logits, float("nan") if self.score is None else self.score)
+        return Answered(Prediction(mask, logits, known.score, (known,)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Draft:
     """One state of the object at hand. Each change makes a new draft whose parent is the one before.
 
@@ -114,19 +151,42 @@ class Draft:
         Which candidate the user chose.
     parent : Draft or None
         What it was made from; None for an object that begins.
+    reopened : Reopened or None
+        The object of the result that it began with.
     """
 
     marks: Marks = field(default_factory=Marks)
     choice: int = 0
     parent: Draft | None = None
+    reopened: Reopened | None = None
+
+    def then(self, marks: Marks, choice: int = 0) -> Draft:
+        """Return the draft that comes of a change."""
+        return Draft(marks, choice, self, self.reopened)
+
+    @property
+    def object_id(self) -> int | None:
+        """Which object of the result it is; None for a new one."""
+        return None if self.reopened is None else self.reopened.object_id
+
+    @property
+    def is_as_kept(self) -> bool:
+        """Whether it is an object of the result with the marks that it came about by."""
+        return self.reopened is not None and self.marks == self.reopened.marks
+
+    @property
+    def is_question(self) -> bool:
+        """Whether there is anything to ask a model: marks that say where the object is, or correct what was kept."""
+        corrects = self.reopened is not None and self.marks.extends(self.reopened.marks)
+        return not self.is_as_kept and (self.marks.is_positive or corrects)
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A prediction, the seconds it took, and which of its candidates is its mask."""
+    """A prediction, the seconds it took (None where no model was asked), and which of its candidates is its mask."""
 
     prediction: Prediction
-    seconds: float
+    seconds: float | None = None
     choice: int = 0
 
     @property
@@ -164,7 +224,10 @@ class Answers:
             size -= oldest.size
 
     def get(self, draft: Draft) -> Answered | None:
-        """Return the answer to this very draft."""
+        """Return the answer to this very draft; an object that was reopened is its own."""
+        if draft.is_as_kept and draft not in self._by_draft:
+            assert draft.reopened is not None, "it is as kept"
+            self.put(draft, draft.reopened.answered())
         return self._by_draft.get(draft)
 
     def previous(self, draft: Draft) -> Prediction | None:
@@ -175,7 +238,7 @@ class Answers:
         """
         ancestor = draft.parent
         while ancestor is not None:
-            answered = self._by_draft.get(ancestor)
+            answered = self.get(ancestor)
             if answered is not None and draft.marks.extends(ancestor.marks):
                 return answered.prediction
             ancestor = ancestor.parent

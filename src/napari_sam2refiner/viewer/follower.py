@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_sam2refiner.planes.plane import PlaneIndex
-    from napari_sam2refiner.viewer.canvas import Written as WrittenObjects
+    from napari_sam2refiner.viewer.canvas import Written
     from napari_sam2refiner.viewer.loader import Submit
 
 
@@ -52,7 +52,7 @@ class StackPair(Pair, Protocol):
     ) -> FollowRequest:
         """Return what to ask for."""
 
-    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> WrittenObjects:
+    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> Written:
         """Write objects into a plane; other objects keep their pixels."""
 
     def go_to(self, plane: PlaneIndex) -> None:
@@ -344,7 +344,7 @@ class _Written(NamedTuple):
     """What a run wrote on a frame, and the objects that runs had written there before and after."""
 
     frame: int
-    pixels: WrittenObjects
+    pixels: Written
     before: frozenset[int]
     after: frozenset[int]
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 from psygnal import EventedModel
 
+from napari_sam2refiner.viewer.objects import ObjectRow
+
 Overlap = Literal["keep", "overwrite"]
 Direction = Literal["both", "forward", "backward"]
 
@@ -135,6 +137,10 @@ class DockState(ModelState):
         Estimated IoU, time to answer and area of the preview.
     next_id : int
         What the object will be in the result layer.
+    reopened : int
+        The object of the result that is at hand again, 0 where it is a new one.
+    objects : tuple of ObjectRow
+        Of the result, on the plane that is shown.
     undo, redo : str
         What would be undone and redone; empty when nothing.
     news : str
@@ -158,6 +164,8 @@ class DockState(ModelState):
     seconds: float | None = None
     pixels: int = 0
     next_id: int = 1
+    reopened: int = 0
+    objects: tuple[ObjectRow, ...] = ()
     undo: str = ""
     redo: str = ""
     news: str = ""
@@ -172,8 +180,8 @@ class Snapshot:
     ----------
     status, hint : str
         What happens or has happened, and what to do next.
-    busy, can_click, can_keep, can_clear, can_cycle : bool
-        Whether the bar moves and which buttons work.
+    busy, can_click, can_keep, can_clear, can_cycle, can_change : bool
+        Whether the bar moves and which buttons work; the last: those for objects of the result.
     negative : bool
         Whether the negative button is the one that is down.
     keep, cycle, undo, redo : str
@@ -187,6 +195,7 @@ class Snapshot:
     can_keep: bool
     can_clear: bool
     can_cycle: bool
+    can_change: bool
     negative: bool
     keep: str
     cycle: str
@@ -205,8 +214,9 @@ def resolve(state: DockState) -> Snapshot:
         busy=state.loading or state.encoding or state.answering,
         can_click=can_click,
         can_keep=can_click and settled and state.pixels > 0,
-        can_clear=can_click and _prompts(state) > 0,
+        can_clear=can_click and (_prompts(state) > 0 or state.reopened > 0),
         can_cycle=can_click and settled and state.candidates > 1,
+        can_change=state.image is not None and not state.obstacle,
         negative=state.negative,
         keep=f"Keep as {state.next_id} (K)",
         cycle=f"Guess {state.candidate + 1} of {state.candidates} (G)" if state.candidates > 1 else "Next guess (G)",
@@ -266,6 +276,9 @@ def _hint(state: DockState) -> str:
         return "Choose a model above."
     if state.answering or (state.loading and _prompts(state)):
         return "You can go on clicking: the newest prompt wins."
+    if state.reopened:
+        left = "leave it as it was (W)"
+        return f"Object {state.reopened} is open: click what is missing or too much (N), then keep it (K), or {left}."
     if _prompts(state) == 0:
         return "Click on an object."
     if state.positives + state.boxes + state.areas == 0:

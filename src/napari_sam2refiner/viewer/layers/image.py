@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,8 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import Overlap, write
+from napari_sam2refiner.labels.write import Overlap, erase, write
+from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.viewer.drafts import Marks
 from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
 from napari_sam2refiner.viewer.layers.prompts import (
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_sam2refiner.labels.write import Patch
     from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.viewer.objects import Color
 
 METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
@@ -77,6 +80,7 @@ class ImageLayers:
     image_changed(reshaped) : other pixels
     image_renamed, image_removed
     layer_lost(role, layer) : the user deleted one of the layers
+    labels_changed : something was written or painted into the result
     """
 
     marks_changed = Signal()
@@ -85,6 +89,7 @@ class ImageLayers:
     image_renamed = Signal()
     image_removed = Signal()
     layer_lost = Signal(str, object)
+    labels_changed = Signal()
 
     def __init__(self, viewer: ViewerModel, image: Image, defer: Callable[[Callable[[], None]], None]) -> None:
         self._viewer = viewer
@@ -260,13 +265,52 @@ class ImageLayers:
     def write_mask(
         self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap
     ) -> WrittenMask:
-        """Write a mask into the result layer; one that no longer fits the image is left alone, a new one made."""
+        """Write a mask into the result layer, instead of what it has of this object on the plane.
+
+        A layer that no longer fits the image is left alone, a new one made.
+        """
+        return self._written(plane, object_id, lambda labels: write(labels, mask, object_id, overlap))
+
+    def erase(self, plane: PlaneIndex, object_id: int) -> WrittenMask:
+        """Take an object out of the result layer on a plane."""
+        return self._written(plane, object_id, lambda labels: erase(labels, object_id))
+
+    def _written(self, plane: PlaneIndex, object_id: int, change: Callable[[npt.NDArray[Any]], Patch]) -> WrittenMask:
         result = cast("Labels", self._layer("result"))
         plane = self._view.as_label_plane(plane)
-        patch = write(plane.get(result.data), mask, object_id, overlap)
+        patch = change(plane.get(result.data))
         result.refresh()
         self._on_mask_written(plane)
-        return WrittenMask(result, plane, patch, self._on_mask_written)
+        return WrittenMask(result, plane, patch, self._on_mask_written, object_id)
+
+    def labels_on(self, plane: PlaneIndex) -> npt.NDArray[Any] | None:
+        """Return a view (Y, X) of the result's labels of a plane; None where there is no result that fits."""
+        result = self._layers.get("result")
+        if result is None or not self._fits(result) or not all(self.shape_of(plane)):
+            return None
+        return self._view.as_label_plane(plane).get(result.data)
+
+    def colors_of(self, ids: Sequence[int]) -> list[Color]:
+        """Return the colours that labels have in the result; none where there is no result."""
+        result = self._layers.get("result")
+        if result is None:
+            return []
+        colors = result.colormap.map(np.array(ids, dtype=result.data.dtype))
+        return [cast("Color", tuple(color)) for color in np.reshape(colors, (-1, 4)).tolist()]
+
+    def center_on(self, plane: PlaneIndex, object_id: int) -> None:
+        """Show an object of the result in the middle of the view."""
+        labels = self.labels_on(plane)
+        window = None if labels is None else bounding_window(labels == object_id)
+        if window is not None:
+            self._view.center_on(plane, *((part.start + part.stop - 1) / 2 for part in window))
+
+    @property
+    def object_under_mouse(self) -> int:
+        """Id of the object of the result that the mouse is on, 0 where there is none."""
+        labels, (y, x) = self.labels_on(self.plane), self._view.mouse
+        is_inside = labels is not None and 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1]
+        return int(labels[y, x]) if labels is not None and is_inside else 0
 
     def bring_back(self, layer: Any) -> None:
         """Put a deleted result layer into the viewer again."""
@@ -283,6 +327,7 @@ class ImageLayers:
                 self._viewer.layers.remove(layer)
         if self._layers.get("result") is layer:
             del self._layers["result"]
+            self.labels_changed.emit()
 
     # -- making layers ---------------------------------------------------------------------------------------------
 
@@ -392,6 +437,7 @@ class ImageLayers:
         """Look for ids on a plane that we wrote on; where the layer holds other data by now, in all of it."""
         self._has_result = True
         self._ids.doubt(plane if self._fits(self._layers.get("result")) else None)
+        self.labels_changed.emit()
 
     def _on_result_painted(self) -> None:
         """What is painted is painted on the plane that is shown, or around it."""
@@ -404,6 +450,7 @@ class ImageLayers:
     def _on_result_data(self) -> None:
         self._ids.doubt()
         self._has_result = True
+        self.labels_changed.emit()
 
     def _on_dims_changed(self) -> None:
         if self._is_quiet or not self._is_attached or self._view.shape != self._shape:

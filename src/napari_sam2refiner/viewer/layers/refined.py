@@ -73,17 +73,9 @@ class RefinedLabels(LabelledPair):
         for array in (result.data, self._array):  # an object may have lost all its pixels
             window = bounding_window(labels_plane.get(array) == object_id)
             if window is not None:
-                self._center(plane, *((part.start + part.stop - 1) / 2 for part in window))
+                self._view.center_on(plane, *((part.start + part.stop - 1) / 2 for part in window))
                 break
         return True
-
-    def _center(self, plane: PlaneIndex, y: float, x: float) -> None:
-        dims, camera = self._viewer.dims, getattr(self._viewer, "scene", self._viewer).camera
-        world = np.array(dims.point, dtype=np.float64)
-        place = self._image.data_to_world(self._view.expand(plane, [(y, x)])[0])
-        world[-len(place) :] = place
-        shown = world[list(dims.displayed)]
-        camera.center = (*camera.center[: 3 - len(shown)], *shown)
 
     def _waiting(self, plane: PlaneIndex, before: Callable[[], npt.NDArray[Any]]) -> Labels | None:
         """Return a refined layer of the same labels whose plane is still as it was in them."""

@@ -21,25 +21,20 @@ LARGEST_SCAN = 2**26  # labels that are looked through for the largest id within
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WrittenMask:
-    """A mask in a result layer; goes on meaning that layer when it is renamed or removed."""
+class WrittenPatch:
+    """Objects in a result layer; goes on meaning that layer when it is renamed or removed."""
 
     layer: Labels
     plane: PlaneIndex
     patch: Patch
     on_change: Callable[[PlaneIndex], None]
 
-    @property
-    def pixels(self) -> int:
-        """How many pixels took the object's id."""
-        return self.patch.changed
-
     def undo(self) -> None:
-        """Take the mask out again; what was painted over it since stays."""
+        """Take them out again; what was painted over them since stays."""
         self._apply(self.patch.undo)
 
     def redo(self) -> None:
-        """Write it again; what was painted there since stays."""
+        """Write them again; what was painted there since stays."""
         self._apply(self.patch.redo)
 
     def _apply(self, change: Callable[[npt.NDArray[Any]], None]) -> None:
@@ -47,6 +42,18 @@ class WrittenMask:
             change(self.plane.get(self.layer.data))
         self.layer.refresh()
         self.on_change(self.plane)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenMask(WrittenPatch):
+    """One object in a result layer."""
+
+    object_id: int
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels it has on the plane."""
+        return self.patch.count_after(self.object_id)
 
 
 class GivenIds:

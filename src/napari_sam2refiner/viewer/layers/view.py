@@ -102,6 +102,22 @@ class ImageView:
         for axis in others:
             dims.set_point(axis + lead, world[axis])
 
+    def center_on(self, plane: PlaneIndex, y: float, x: float) -> None:
+        """Bring a place of a plane to the middle of the view."""
+        dims, camera = self._viewer.dims, getattr(self._viewer, "scene", self._viewer).camera
+        world = np.array(dims.point, dtype=np.float64)
+        place = self._image.data_to_world(self.expand(plane, [(y, x)])[0])
+        world[-len(place) :] = place
+        shown = world[list(dims.displayed)]
+        camera.center = (*camera.center[: 3 - len(shown)], *shown)
+
+    @property
+    def mouse(self) -> tuple[int, int]:
+        """The pixel (y, x) of the plane that the mouse is nearest to; it may lie outside."""
+        place = self._image.world_to_data(self._viewer.cursor.position)
+        y, x = (round(float(place[axis])) for axis in self.axes)
+        return y, x
+
     def _displayed(self) -> tuple[int, int] | None:
         """Return the axes on display, in the image's own order: a transposed view shows the same plane."""
         lead = self._viewer.dims.ndim - self._image.ndim

@@ -1,0 +1,58 @@
+"""A controller with everything around it, without Qt and napari."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from fakes import FakeCanvas, FakeSession
+
+from napari_sam2refiner.viewer.controller import Controller
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
+from napari_sam2refiner.viewer.state import DockState, ModelChoice
+
+SHAPE = (60, 80)
+MODELS = (ModelChoice("micro", 1, True), ModelChoice("tiny", 1, False, "plain", borrows=True))
+
+
+class Desk:
+    """A controller with everything around it; jobs run at once, or those that ask the model when told."""
+
+    def __init__(self, shape: tuple[int, ...] = SHAPE, *, at_once: bool = True) -> None:
+        self.log: list[Any] = []
+        self.errors: list[str] = []
+        self.waiting: list[tuple[Job, Callable[[Outcome], None]]] = []
+        self.at_once = at_once
+        self.loaded: list[str] = []
+        self.canvas = FakeCanvas(np.zeros(shape))
+        self.canvases = {id(self.canvas): self.canvas}
+        self.state = DockState()
+        segmenter = Segmenter(self.load, lambda _: FakeSession(self.log))
+        self.controller = Controller(self.state, segmenter, self.submit, lambda image: image, self.errors.append)
+        self.controller.set_models(MODELS)
+        self.controller.choose_model("micro")
+        self.controller.choose_image(self.canvas)
+
+    def load(self, name: str, tell: Callable[[float], None]) -> str:
+        tell(0.5)
+        self.loaded.append(name)
+        return name
+
+    def submit(self, job: Job, done: Callable[[Outcome], None]) -> None:
+        if self.at_once or job.kind == "list":
+            done(perform(job))
+        else:
+            self.waiting.append((job, done))
+
+    def run(self, index: int = 0) -> None:
+        job, done = self.waiting.pop(index)
+        done(perform(job))
+
+    @property
+    def predictions(self) -> list[Any]:
+        return [entry for entry in self.log if entry[0] == "predict"]
+
+    @property
+    def preview(self) -> Any:
+        return self.canvas.previews.get(self.canvas.plane)
