@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,9 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_sam2refiner._qt.dock import SegmentDock
+from napari_sam2refiner.viewer.autosave import FOLDER_VARIABLE
+
+os.environ.setdefault(FOLDER_VARIABLE, tempfile.mkdtemp())  # what is done for a picture is nobody's work
 
 
 class User:

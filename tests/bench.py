@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +34,7 @@ class Bench:
         self.dock.shut_down()
         if self.dock._worker is not None:
             self.dock._worker.join()
-        assert "sam2refiner" not in [thread.name for thread in threading.enumerate()]
+            assert not self.dock._worker._thread.is_alive()
 
     def wait(self, until: Callable[[], bool]) -> None:
         self.qtbot.waitUntil(until, timeout=120_000)  # a busy machine is no failure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fakes import FakeCanvas, FakeSession
@@ -12,6 +12,9 @@ from napari_sam2refiner.viewer.controller import Controller
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
 from napari_sam2refiner.viewer.state import DockState, ModelChoice
 
+if TYPE_CHECKING:
+    from napari_sam2refiner.viewer.autosave import Autosave
+
 SHAPE = (60, 80)
 MODELS = (ModelChoice("micro", 1, True), ModelChoice("tiny", 1, False, "plain", borrows=True))
 
@@ -19,17 +22,26 @@ MODELS = (ModelChoice("micro", 1, True), ModelChoice("tiny", 1, False, "plain", 
 class Desk:
     """A controller with everything around it; jobs run at once, or those that ask the model when told."""
 
-    def __init__(self, shape: tuple[int, ...] = SHAPE, *, at_once: bool = True) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...] = SHAPE,
+        *,
+        at_once: bool = True,
+        autosave: Autosave | None = None,
+        canvas: FakeCanvas | None = None,
+    ) -> None:
         self.log: list[Any] = []
         self.errors: list[str] = []
         self.waiting: list[tuple[Job, Callable[[Outcome], None]]] = []
         self.at_once = at_once
         self.loaded: list[str] = []
-        self.canvas = FakeCanvas(np.zeros(shape))
+        self.canvas = canvas or FakeCanvas(np.zeros(shape))
         self.canvases = {id(self.canvas): self.canvas}
         self.state = DockState()
         segmenter = Segmenter(self.load, lambda _: FakeSession(self.log))
-        self.controller = Controller(self.state, segmenter, self.submit, lambda image: image, self.errors.append)
+        self.controller = Controller(
+            self.state, segmenter, self.submit, lambda image: image, self.errors.append, autosave
+        )
         self.controller.set_models(MODELS)
         self.controller.choose_model("micro")
         self.controller.choose_image(self.canvas)

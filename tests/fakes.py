@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import erase, next_free_id, write
+from napari_sam2refiner.labels.write import erase, fill, next_free_id, write
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+from napari_sam2refiner.viewer.autosave import Identity
 from napari_sam2refiner.viewer.drafts import Marks
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
 if TYPE_CHECKING:
+    from napari_sam2refiner.labels.write import Patch
+    from napari_sam2refiner.planes.region import Part
     from napari_sam2refiner.prompts import Prompts
 
 RADII = (6.0, 10.0, 14.0)
@@ -98,18 +102,40 @@ class FakeSource:
 
 
 class FakeWritten:
-    def __init__(self, canvas: FakeCanvas, view: npt.NDArray[Any], patch: Any, object_id: int) -> None:
-        self._canvas, self._view, self._patch = canvas, view, patch
+    def __init__(self, canvas: FakeCanvas, plane: PlaneIndex, patch: Patch, object_id: int) -> None:
+        self._canvas, self._plane, self._patch = canvas, plane, patch
         self.pixels = patch.count_after(object_id)
-        canvas.labels_changed.emit()
+        self._tell()
 
     def undo(self) -> None:
-        self._patch.undo(self._view)
-        self._canvas.labels_changed.emit()
+        self._patch.undo(self._plane.get(self._canvas.labels))
+        self._tell()
 
     def redo(self) -> None:
-        self._patch.redo(self._view)
-        self._canvas.labels_changed.emit()
+        self._patch.redo(self._plane.get(self._canvas.labels))
+        self._tell()
+
+    def _tell(self) -> None:
+        block = [slice(step, step + 1) for step in self._plane.steps]
+        for axis, part in zip(self._plane.displayed, self._patch.window, strict=True):
+            block[axis] = part
+        self._canvas.labels_changed.emit(tuple(block))
+
+
+class FakeFilled:
+    def __init__(self, canvas: FakeCanvas, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> None:
+        self._canvas, self._before, self._after = canvas, before, after
+        canvas.labels_changed.emit(None)
+
+    def undo(self) -> None:
+        self._put(self._before)
+
+    def redo(self) -> None:
+        self._put(self._after)
+
+    def _put(self, labels: npt.NDArray[Any]) -> None:
+        self._canvas.labels[:] = labels
+        self._canvas.labels_changed.emit(None)
 
 
 class FakeCanvas:
@@ -121,7 +147,7 @@ class FakeCanvas:
     image_renamed = Signal()
     image_removed = Signal()
     layer_lost = Signal(str, object)
-    labels_changed = Signal()
+    labels_changed = Signal(object)
 
     def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
         self.image, self.name = image, name
@@ -131,6 +157,7 @@ class FakeCanvas:
         self.marks: dict[PlaneIndex, Marks] = {}
         self.previews: dict[PlaneIndex, npt.NDArray[np.bool_]] = {}
         self.labels = np.zeros(image.shape, np.uint32)
+        self.kept_in: Path | None = None
         self.centered: list[tuple[PlaneIndex, int]] = []
         self.object_under_mouse = 0
         self.mode = ""
@@ -189,13 +216,33 @@ class FakeCanvas:
     def next_id(self) -> int:
         return next_free_id(self.labels)
 
-    def write_mask(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Any) -> FakeWritten:
-        view = plane.get(self.labels)
-        return FakeWritten(self, view, write(view, mask, object_id, overlap), object_id)
+    def write_mask(
+        self,
+        plane: PlaneIndex,
+        mask: npt.NDArray[np.bool_],
+        object_id: int,
+        overlap: Any,
+        instead_of: Part | None = None,
+    ) -> FakeWritten:
+        return FakeWritten(self, plane, write(plane.get(self.labels), mask, object_id, overlap, instead_of), object_id)
 
     def erase(self, plane: PlaneIndex, object_id: int) -> FakeWritten:
-        view = plane.get(self.labels)
-        return FakeWritten(self, view, erase(view, object_id), object_id)
+        return FakeWritten(self, plane, erase(plane.get(self.labels), object_id), object_id)
+
+    def fill(self, blocks: Sequence[tuple[tuple[slice, ...], npt.NDArray[Any]]]) -> FakeFilled:
+        before = self.labels.copy()
+        for block, labels in blocks:
+            plane = PlaneIndex(tuple(part.start for part in block), (len(block) - 2, len(block) - 1))
+            fill(plane.get(self.labels), labels.reshape(labels.shape[-2:]), (block[-2], block[-1]))
+        return FakeFilled(self, before, self.labels.copy())
+
+    @property
+    def has_result(self) -> bool:
+        return bool(self.labels.any())
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(name=self.name, source=None, shape=self.labels.shape)
 
     def labels_on(self, plane: PlaneIndex) -> npt.NDArray[Any]:
         return plane.get(self.labels)

@@ -30,8 +30,8 @@ SHAPE = (60, 80)
 def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
-    def make(image: Any = None, layer: dict[str, Any] | None = None, **options: Any) -> Bench:
-        viewer = make_napari_viewer_proxy(show=True)
+    def make(image: Any = None, layer: dict[str, Any] | None = None, viewer: Any = None, **options: Any) -> Bench:
+        viewer = viewer or make_napari_viewer_proxy(show=True)
         if layer is not None or image is not None:
             viewer.add_image(np.zeros(SHAPE) if image is None else image, **{"name": "cells", **(layer or {})})
         made.append(Bench(viewer, qtbot, **options))
@@ -122,6 +122,29 @@ def test_the_table_of_objects_shows_opens_and_deletes(bench: Any) -> None:
     user.dock.objects.delete.click()
     user.wait(lambda: table.model().rowCount() == 1)
     assert set(np.unique(user.result())) == {0, 1}
+
+
+def test_work_of_a_closed_dock_is_offered_and_brought_back(bench: Any) -> None:
+    first = bench(layer={})
+    assert not first.dock.earlier.isVisible()
+    first.click(30, 40)
+    first.press("K")
+    first.click(10, 60)
+    labels, preview = first.result().copy(), first.preview
+    first.close()
+    first.viewer.layers.clear()
+    first.viewer.add_image(np.zeros(SHAPE), name="cells")
+    second = bench(viewer=first.viewer)
+    second.wait(second.dock.earlier.isVisible)
+    assert "was kept" in second.dock.earlier.text.text()
+    second.dock.earlier.bring_back.click()
+    second.wait(lambda: second.result().any() and second.is_idle())
+    np.testing.assert_array_equal(second.result(), labels)
+    np.testing.assert_array_equal(second.preview, preview)
+    assert not second.dock.earlier.isVisible()
+    second.press("U")
+    assert not second.result().any()
+    assert not second.preview.any()
 
 
 def test_alt_click_is_negative_once(bench: Any) -> None:

@@ -3,10 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_sam2refiner._qt.object_panel import ObjectPanel
 from napari_sam2refiner._qt.panels import PromptPanel, SourcePanel, StatusPanel
+from napari_sam2refiner._qt.parts import Scrolled
+from napari_sam2refiner._qt.tidy_panel import TidyPanel
+from napari_sam2refiner.labels.tidy import Tidying
 from napari_sam2refiner.viewer.objects import ObjectRow
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, resolve
 
@@ -97,9 +102,9 @@ def test_objects_are_sorted_and_the_chosen_one_stays(qtbot: Any) -> None:
     qtbot.addWidget(panel)
     red = (1.0, 0.0, 0.0, 1.0)
     rows = (ObjectRow(1, red, 50, 0.9), ObjectRow(2, red, 1200, 0.6), ObjectRow(7, red, 9, None))
-    panel.set_objects(rows, can_change=True)
+    panel.set_objects(rows, "Objects: 3", can_change=True)
     table = panel.table
-    assert panel._section.text().endswith("3")
+    assert panel._section.text() == "Objects: 3"
     table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
     cells = [[table.model().index(row, column).data() for column in range(3)] for row in range(3)]
     assert cells == [["2", "1,200", "60 %"], ["1", "50", "90 %"], ["7", "9", ""]], "doubtful ones first"
@@ -107,12 +112,49 @@ def test_objects_are_sorted_and_the_chosen_one_stays(qtbot: Any) -> None:
         table.selectRow(0)
     assert chosen.args == [2]
     with qtbot.assertNotEmitted(panel.object_chosen):
-        panel.set_objects(rows[1:], can_change=True)
+        panel.set_objects(rows[1:], "Objects: 2", can_change=True)
     with qtbot.waitSignal(panel.delete_asked) as asked:
         panel.delete.click()
     assert asked.args == [2]
-    panel.set_objects(rows[2:], can_change=True)
+    panel.set_objects(rows[2:], "Objects: 1", can_change=True)
     assert not panel.reopen.isEnabled()
-    panel.set_objects(rows, can_change=False)
+    panel.set_objects(rows, "Objects: 3", can_change=False)
     table.selectRow(1)
     assert not panel.delete.isEnabled()
+
+
+def test_tidying_is_said_as_it_is_chosen(qtbot: Any) -> None:
+    panel = TidyPanel()
+    qtbot.addWidget(panel)
+    assert not panel.tidying
+    with qtbot.waitSignal(panel.chosen) as chosen:
+        panel.smooth.setValue(1.5)
+    assert chosen.args == [Tidying(smooth=1.5)]
+    panel.fill_holes.click()
+    with qtbot.waitSignal(panel.chosen) as chosen:
+        panel.specks.setValue(30)
+    assert chosen.args == [Tidying(1.5, True, 30)]
+    assert panel._section.text().endswith("(on)")
+
+
+def test_the_wheel_scrolls_and_chooses_nothing(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = TidyPanel()
+    scrolled = Scrolled(panel)
+    qtbot.addWidget(scrolled)
+    scrolled.show()
+    place = QPointF(3, 3)
+    event = QWheelEvent(
+        place,
+        place,
+        QPoint(0, 0),
+        QPoint(0, 120),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(panel.specks, event)
+    assert panel.specks.value() == 0
+    monkeypatch.setattr(panel.specks, "hasFocus", lambda: True)  # windows get none without a window manager
+    QApplication.sendEvent(panel.specks, event)
+    assert panel.specks.value() == 1

@@ -9,6 +9,7 @@ import pytest
 from desk import MODELS, SHAPE, Desk
 from fakes import RADII, FakeCanvas, FakeSession, disc
 
+from napari_sam2refiner.labels.tidy import Tidying
 from napari_sam2refiner.viewer.drafts import Marks, Region
 from napari_sam2refiner.viewer.segmenter import Outcome
 from napari_sam2refiner.viewer.state import resolve
@@ -54,6 +55,21 @@ def test_chosen_guess_is_what_the_next_click_corrects(desk: Desk) -> None:
     assert len(desk.predictions) == 1, "the guesses are there already"
     desk.canvas.click(30, 45)
     assert desk.predictions[-1][2].memo == ("memo", RADII[1])
+
+
+def test_masks_are_shown_and_kept_tidied(desk: Desk) -> None:
+    desk.canvas.change(Marks(((30, 40, True),), (Region("rectangle", ((5, 5), (5, 8), (8, 8), (8, 5))),)))
+    speck = desk.preview.sum()
+    asked = len(desk.predictions)
+    desk.controller.set_tidying(Tidying(specks=20))
+    np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[1]))
+    assert desk.state.pixels == desk.preview.sum() == speck - 9
+    assert len(desk.predictions) == asked
+    desk.controller.commit()
+    np.testing.assert_array_equal(desk.canvas.labels > 0, disc(SHAPE, 30, 40, RADII[1]))
+    desk.controller.set_tidying(Tidying())
+    desk.controller.undo()
+    assert desk.preview.sum() == speck
 
 
 def test_guesses_go_round(desk: Desk) -> None:

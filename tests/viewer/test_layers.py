@@ -283,8 +283,8 @@ def test_the_object_under_the_mouse_and_in_the_middle(layer: dict[str, Any]) -> 
 
 def test_an_object_is_erased_on_one_plane_and_comes_back() -> None:
     _, canvas = make()
-    changes: list[None] = []
-    canvas.labels_changed.connect(lambda: changes.append(None))
+    changes: list[tuple[slice, ...]] = []
+    canvas.labels_changed.connect(changes.append)
     first, second = PlaneIndex((0, 0, 0, 0), (2, 3)), PlaneIndex((1, 0, 0, 0), (2, 3))
     assert canvas.labels_on(first) is not None
     for plane in (first, second):
@@ -294,7 +294,25 @@ def test_an_object_is_erased_on_one_plane_and_comes_back() -> None:
     assert canvas.labels_on(second).any()
     erased.undo()
     np.testing.assert_array_equal(canvas.labels_on(first), canvas.labels_on(second))
-    assert len(changes) == 4
+    ours = [block for block in changes if block[2:] == (slice(6, 15), slice(6, 15))]
+    assert ours == [(slice(z, z + 1), slice(0, 1), slice(6, 15), slice(6, 15)) for z in (0, 1, 0, 0)]
+
+
+def test_strokes_and_naparis_own_undo_of_them_are_told() -> None:
+    viewer, canvas = make()
+    canvas.write_mask(canvas.plane, disc(SHAPE[-2:], 10, 10, 4), 2, "keep")
+    changes: list[tuple[slice, ...]] = []
+    canvas.labels_changed.connect(changes.append)
+    shown = (*(slice(step, step + 1) for step in canvas.plane.steps[:2]), slice(0, SHAPE[2]), slice(0, SHAPE[3]))
+    result = viewer.layers["cells objects"]
+    result.paint((*canvas.plane.steps[:2], 20, 20), 7)
+    assert set(map(str, changes)) == {str(shown)}
+    changes.clear()
+    result.undo()
+    assert set(map(str, changes)) == {str(shown)}
+    changes.clear()
+    viewer.dims.set_point(0, 2)
+    assert changes == [], "a slider changes nothing"
 
 
 def test_colors_are_those_of_the_result() -> None:
@@ -302,3 +320,10 @@ def test_colors_are_those_of_the_result() -> None:
     assert canvas.colors_of([]) == []
     ours, theirs = canvas.colors_of([1, 300]), viewer.layers["cells objects"]
     assert ours == [pytest.approx(tuple(theirs.get_color(label))) for label in (1, 300)]
+
+
+def test_more_axes_than_can_be_clicked_are_named() -> None:
+    _, canvas = make((1, 1, 1, 1, 30, 40))
+    assert "split it" in canvas.obstacle
+    assert canvas.labels_on(canvas.plane) is None
+    assert canvas.object_under_mouse == 0

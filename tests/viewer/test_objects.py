@@ -7,6 +7,8 @@ import pytest
 from desk import SHAPE, Desk
 from fakes import RADII, disc
 
+from napari_sam2refiner.labels.tidy import Tidying
+from napari_sam2refiner.viewer import controller as controller_module
 from napari_sam2refiner.viewer.drafts import Marks
 from napari_sam2refiner.viewer.state import resolve
 
@@ -36,7 +38,7 @@ def test_kept_objects_are_listed_with_area_and_score(desk: Desk) -> None:
 
 def test_painted_objects_are_listed_without_a_score(desk: Desk) -> None:
     desk.canvas.labels[5:8, 5:9] = 7
-    desk.canvas.labels_changed.emit()
+    desk.canvas.labels_changed.emit(None)
     (row,) = desk.state.objects
     assert (row.object_id, row.pixels, row.score) == (7, 12, None)
 
@@ -206,3 +208,50 @@ def test_a_chosen_object_is_shown(desk: Desk) -> None:
     keep(desk, 20, 20)
     desk.controller.look_at(1)
     assert desk.canvas.centered == [(desk.canvas.plane, 1)]
+
+
+def test_objects_of_a_plane_that_is_too_large_are_not_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(desk, 20, 20)
+    monkeypatch.setattr(controller_module, "LARGEST_LISTED", 100)
+    keep(desk, 40, 60)
+    assert desk.state.objects == ()
+    assert "not listed" in resolve(desk.state).listed
+
+
+def test_strokes_of_a_reopened_object_stay(desk: Desk) -> None:
+    keep(desk, 20, 20)
+    desk.controller.reopen(1)
+    desk.canvas.labels[50, 70] = 1
+    desk.canvas.click(20, 30)
+    desk.controller.commit()
+    assert desk.canvas.labels[50, 70] == 1
+
+
+def test_a_reopened_object_is_not_tidied_before_it_is_changed(desk: Desk) -> None:
+    desk.canvas.labels[10:12, 10:12] = desk.canvas.labels[30:40, 30:40] = 3
+    desk.controller.set_tidying(Tidying(specks=20))
+    desk.controller.reopen(3)
+    assert desk.preview[10, 10]
+
+
+def test_a_deleted_objects_prompts_are_not_those_of_the_next_with_its_id(desk: Desk) -> None:
+    keep(desk, 20, 20)
+    desk.controller.delete(1)
+    desk.canvas.labels[40:50, 40:50] = 1
+    desk.controller.reopen(1)
+    assert not desk.canvas.read_marks(desk.canvas.plane)
+    desk.controller.undo()
+    desk.controller.undo()
+    desk.controller.reopen(1)
+    assert desk.canvas.read_marks(desk.canvas.plane) == Marks(((20, 20, True),))
+
+
+def test_nothing_is_changed_where_nothing_can_be_clicked(desk: Desk) -> None:
+    keep(desk, 20, 20)
+    desk.canvas.obstacle = "The slider has left this image."
+    desk.canvas.plane_changed.emit()
+    desk.controller.delete(1)
+    desk.controller.reopen(1)
+    assert (desk.canvas.labels == 1).any()
+    assert desk.state.reopened == 0
+    assert "slider" in resolve(desk.state).hint

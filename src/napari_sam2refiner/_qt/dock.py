@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QVBoxLayout
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.object_panel import ObjectPanel
-from napari_sam2refiner._qt.panels import PromptPanel, SourcePanel, StatusPanel
+from napari_sam2refiner._qt.panels import EarlierPanel, PromptPanel, SourcePanel, StatusPanel
+from napari_sam2refiner._qt.parts import Scrolled
+from napari_sam2refiner._qt.tidy_panel import TidyPanel
+from napari_sam2refiner.viewer.autosave import Autosave, root
 from napari_sam2refiner.viewer.controller import Controller
 from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
@@ -73,20 +76,26 @@ class SegmentDock(ModelDock):
         super().__init__(napari_viewer, submit)
         self._bound_keys: list[str] = []
         self.state = DockState()
+        deferred = self._deferred
         self.controller = Controller(
             self.state,
             Segmenter(load, session),
             self._submit,
             lambda image: ImageLayers(napari_viewer, image, self._defer),
             show_error,
+            Autosave(root(), lambda error: deferred.emit(partial(show_error, error))),
         )
         self._release = partial(_release, napari_viewer, self._bound_keys, self.controller, self._worker)
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
-        self.objects = ObjectPanel()
-        column = QVBoxLayout(self)
-        for panel in (self.source, self.prompts, self.status, self.objects):
+        self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
+        content = QWidget()
+        column = QVBoxLayout(content)
+        for panel in (self.source, self.earlier, self.prompts, self.status, self.tidy, self.objects):
             column.addWidget(panel)
         column.addStretch(1)
+        frame = QVBoxLayout(self)
+        frame.setContentsMargins(0, 0, 0, 0)
+        frame.addWidget(Scrolled(content))
         self._connect()
         self.controller.set_models(tuple(list_models() if models is None else models))
         self._bind_keys()
@@ -104,6 +113,9 @@ class SegmentDock(ModelDock):
         prompts.redo_asked.connect(controller.redo)
         prompts.clear_asked.connect(controller.clear)
         prompts.overlap_chosen.connect(controller.set_overlap)
+        self.tidy.chosen.connect(controller.set_tidying)
+        self.earlier.wanted.connect(controller.bring_back)
+        self.earlier.unwanted.connect(controller.discard_found)
         self.objects.object_chosen.connect(controller.look_at)
         self.objects.reopen_asked.connect(controller.reopen)
         self.objects.delete_asked.connect(controller.delete)
@@ -134,7 +146,8 @@ class SegmentDock(ModelDock):
         self.prompts.set_snapshot(snapshot)
         self.prompts.set_overlap(self.state.overlap)
         self.status.set_snapshot(snapshot)
-        self.objects.set_objects(self.state.objects, can_change=snapshot.can_change)
+        self.earlier.set_offer(snapshot.earlier)
+        self.objects.set_objects(self.state.objects, snapshot.listed, can_change=snapshot.can_change)
 
     def _bind_keys(self) -> None:
         """Bind the keys to the viewer; one that somebody else has taken stays theirs."""

@@ -108,11 +108,11 @@ class ObjectPanel(QWidget):
         self.table.object_opened.connect(self.reopen_asked.emit)
         self.reopen.clicked.connect(lambda: self.reopen_asked.emit(self.table.chosen))
         self.delete.clicked.connect(lambda: self.delete_asked.emit(self.table.chosen))
-        self.set_objects((), can_change=False)
+        self.set_objects((), "Objects", can_change=False)
 
-    def set_objects(self, rows: Sequence[ObjectRow], *, can_change: bool) -> None:
-        """List objects, and say what can be done."""
-        self._section.setText(f"Objects on this plane: {len(rows)}" if rows else "Objects on this plane: none yet")
+    def set_objects(self, rows: Sequence[ObjectRow], title: str, *, can_change: bool) -> None:
+        """List objects under a title, and say what can be done."""
+        self._section.setText(title)
         self.table.set_objects(rows)
         self._can_change = can_change
         self._enable()

@@ -186,6 +186,32 @@ class PromptPanel(QWidget):
         self._overlap.activated.connect(lambda index: self.overlap_chosen.emit(self._overlap.itemData(index)))
 
 
+class EarlierPanel(QWidget):
+    """Offers earlier work on the image; not there where there is none."""
+
+    wanted = Signal()
+    unwanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.text = wrapped()
+        self.bring_back = make_button("Bring back", "Go on with that: its objects, and the prompts at hand")
+        self.discard = make_button("Discard", "Throw it away")
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.text, 0, 0, 1, 2)
+        grid.addWidget(self.bring_back, 1, 0)
+        grid.addWidget(self.discard, 1, 1)
+        self.bring_back.clicked.connect(self.wanted)
+        self.discard.clicked.connect(self.unwanted)
+        self.setVisible(False)
+
+    def set_offer(self, offer: str) -> None:
+        """Offer something; nothing takes no room."""
+        self.text.setText(offer)
+        self.setVisible(bool(offer))
+
+
 class StatusPanel(QWidget):
     """What happens, and what to do next."""
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, create_widget
-from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QPushButton, QSizePolicy, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QFrame,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QWidget,
+)
 from superqt import QCollapsible
 
 if TYPE_CHECKING:
@@ -98,6 +108,40 @@ def make_section(title: str, content: QWidget) -> QCollapsible:
     # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
     section.toggleButton().setStyleSheet("QPushButton { background: transparent; text-align: left; padding: 2px; }")
     return section
+
+
+class Scrolled(QScrollArea):
+    """The content of a dock, which scrolls where the window is too low for it, but is never narrower.
+
+    Parameters
+    ----------
+    content : QWidget
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(content)
+        for chooser in (*content.findChildren(QComboBox), *content.findChildren(QAbstractSpinBox)):
+            chooser.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            chooser.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Let the wheel scroll, and choose nothing on the way."""
+        is_wheel = event is not None and event.type() == QEvent.Type.Wheel
+        if is_wheel and event is not None and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the content and the bar, and as low as one likes."""
+        content, bar = self.widget(), self.verticalScrollBar()
+        assert content is not None
+        assert bar is not None
+        return QSize(content.minimumSizeHint().width() + bar.sizeHint().width(), 200)
 
 
 def wrapped(text: str = "") -> QLabel:

@@ -135,11 +135,6 @@ def _check_zarr(output: Path) -> None:
     if output.exists():
         msg = f"{output} is there already; remove it or choose another name."
         raise SaveError(msg)
-    try:
-        import zarr  # noqa: F401
-    except ImportError as error:
-        msg = f"{output} needs zarr to be written; install it with: pip install 'napari-sam2refiner[zarr]'."
-        raise SaveError(msg) from error
 
 
 def _objects(prompts: Path | None, labels: Path | None, frame: int) -> list[PromptedObject]:

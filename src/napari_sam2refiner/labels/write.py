@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidLabelsError
-from napari_sam2refiner.planes.region import Window, as_mask, bounding_window
+from napari_sam2refiner.planes.region import NOWHERE, Part, Window, as_mask, bounding_window
 
 Overlap = Literal["keep", "overwrite"]
 
 COUNTABLE = 2**20  # labels below this are found by counting
-NOWHERE = (slice(0, 0), slice(0, 0))
+COUNTED_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +62,14 @@ class Patch:
         np.copyto(region, new, where=(old != new) & (region == old))
 
 
-def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, overlap: Overlap = "keep") -> Patch:
-    """Write an object's mask into a label plane, in place, instead of what it has of this object.
+def write(
+    labels: npt.NDArray[Any],
+    mask: npt.NDArray[Any],
+    object_id: int,
+    overlap: Overlap = "keep",
+    instead_of: Part | None = None,
+) -> Patch:
+    """Write an object's mask into a label plane, in place.
 
     Parameters
     ----------
@@ -75,6 +81,8 @@ def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, over
         Label of the object, 1 or more.
     overlap : "keep" or "overwrite"
         Whether pixels of other objects stay theirs or are taken from them.
+    instead_of : Part, optional
+        What the plane had of this object; of that, it loses what is not in the mask.
 
     Returns
     -------
@@ -88,10 +96,14 @@ def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, over
     """
     mask = as_mask(mask)
     _check(labels, mask, object_id, overlap)
-    ours = labels == object_id
-    window = bounding_window(mask | ours) or NOWHERE
+    window = bounding_window(mask) or NOWHERE
+    if instead_of is not None:
+        window = _around(window, instead_of.window)
     before = labels[window].copy()
-    left = np.where(ours[window], labels.dtype.type(0), before)
+    left = before
+    if instead_of is not None:
+        earlier = instead_of.whole()[window] & (before == object_id)
+        left = np.where(earlier, labels.dtype.type(0), before)
     gained = mask[window] if overlap == "overwrite" else mask[window] & (left == 0)
     after = np.where(gained, labels.dtype.type(object_id), left)
     labels[window] = after
@@ -100,7 +112,48 @@ def write(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, over
 
 def erase(labels: npt.NDArray[Any], object_id: int) -> Patch:
     """Take an object out of a label plane, in place; parameters, errors and what is returned as of `write`."""
-    return write(labels, np.zeros(labels.shape, np.bool_), object_id)
+    there = Part.of(labels == object_id)
+    return write(labels, np.zeros(labels.shape, np.bool_), object_id, instead_of=there)
+
+
+def _around(one: Window, other: Window) -> Window:
+    """Return the window around two; one without pixels does not count."""
+    full = [window for window in (one, other) if window[0].stop > window[0].start]
+    if not full:
+        return NOWHERE
+    rows, columns = (
+        slice(min(window[axis].start for window in full), max(window[axis].stop for window in full)) for axis in (0, 1)
+    )
+    return rows, columns
+
+
+def fill(labels: npt.NDArray[Any], values: npt.NDArray[Any], window: Window) -> Patch:
+    """Write labels into a window of a label plane, in place, where it has none.
+
+    Parameters
+    ----------
+    labels : (Y, X) integer array
+        The plane, or a writable view of one.
+    values : (H, W) integer array
+        Labels of the window; 0 changes nothing.
+    window : (slice, slice)
+        Rows and columns.
+
+    Returns
+    -------
+    Patch
+        Undoes and redoes the act.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If the labels cannot be written to, or cannot hold the values; nothing is changed then.
+    """
+    _check(labels, labels, max(1, int(values.max(initial=0))), "keep")
+    before = labels[window].copy()
+    after = np.where(before == 0, values.astype(labels.dtype), before)
+    labels[window] = after
+    return Patch((labels.shape[0], labels.shape[1]), window, before, after)
 
 
 def replace_objects(labels: npt.NDArray[Any], found: npt.NDArray[Any], ids: Iterable[int]) -> Patch:
@@ -144,7 +197,10 @@ def ids_in(labels: npt.NDArray[Any]) -> list[int]:
 def areas_in(labels: npt.NDArray[Any]) -> dict[int, int]:
     """Return how many pixels each label above zero has in an integer array, in the order of the labels."""
     if labels.size and labels.min() >= 0 and labels.max() < COUNTABLE:  # several times as fast as sorting
-        counts = np.bincount(labels.ravel())
+        counts = np.zeros(int(labels.max()) + 1, np.int64)
+        rows = max(1, COUNTED_AT_ONCE * len(labels) // labels.size)
+        for first in range(0, len(labels), rows):  # counting takes eight bytes for each pixel
+            counts += np.bincount(labels[first : first + rows].ravel(), minlength=len(counts))
         return {int(n): int(counts[n]) for n in np.flatnonzero(counts) if n}
     ids, counts = np.unique(labels, return_counts=True)
     return {int(n): int(count) for n, count in zip(ids, counts, strict=True) if n > 0}

@@ -229,11 +229,8 @@ class _Zarr:
     """A Zarr array, or the first of an OME-Zarr image's scales."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            import zarr
-        except ImportError as error:
-            msg = f"{path} needs zarr to be read; install it with: pip install 'napari-sam2refiner[zarr]'."
-            raise ReadError(msg) from error
+        import zarr
+
         opened: Any = zarr.open(path, mode="r")
         self.axes = ""
         if isinstance(opened, zarr.Group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -10,7 +11,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from psygnal import SignalInstance
 
+    from napari_sam2refiner.labels.backup import Block
     from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.planes.region import Part
+    from napari_sam2refiner.viewer.autosave import Identity
     from napari_sam2refiner.viewer.drafts import Marks
     from napari_sam2refiner.viewer.objects import Color
     from napari_sam2refiner.viewer.segmenter import PlaneSource
@@ -113,6 +117,24 @@ class Canvas(Protocol):
     def next_id(self) -> int:
         """Return the next free id of the result layer."""
 
+    def fill(self, blocks: Sequence[tuple[Block, npt.NDArray[Any]]]) -> Written:
+        """Write labels into blocks of the result layer, one plane high, where there are none; all or nothing."""
+
+    kept_in: Path | None
+    """Where the result layer is kept, as it says itself."""
+
+    @property
+    def labels(self) -> npt.NDArray[Any] | None:
+        """All labels of the result layer; None where there is no such layer."""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether anything was ever written into the result layer, as far as it is known."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which image it is."""
+
     def labels_on(self, plane: PlaneIndex) -> npt.NDArray[Any] | None:
         """Return a view (Y, X) of the result layer's labels of a plane; None where there is no such layer."""
 
@@ -120,9 +142,14 @@ class Canvas(Protocol):
         """Return the colours that labels have in the result layer; none where there is no such layer."""
 
     def write_mask(
-        self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap
+        self,
+        plane: PlaneIndex,
+        mask: npt.NDArray[np.bool_],
+        object_id: int,
+        overlap: Overlap,
+        instead_of: Part | None = None,
     ) -> WrittenMask:
-        """Write a mask into the result layer, instead of what it has of this object on the plane."""
+        """Write a mask into the result layer, instead of what it had of this object on the plane."""
 
     def erase(self, plane: PlaneIndex, object_id: int) -> Written:
         """Take an object out of the result layer on a plane."""

@@ -9,11 +9,15 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_sam2refiner.labels.tidy import Tidying, tidy
 from napari_sam2refiner.labels.write import areas_in
 from napari_sam2refiner.planes.plane import PlaneIndex
+from napari_sam2refiner.viewer.autosave import Autosave, Found, OriginsByObject, Prompted, Restored, read
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
 from napari_sam2refiner.viewer.history import Act, History
+from napari_sam2refiner.viewer.keeping import Keeping
 from napari_sam2refiner.viewer.loader import ModelLoader, Submit
 from napari_sam2refiner.viewer.objects import Origin, Origins
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
@@ -27,12 +31,15 @@ if TYPE_CHECKING:
 
 Drafts = dict[PlaneIndex, Draft]
 
+LARGEST_LISTED = 2**25  # pixels of a plane whose objects are counted in some tens of milliseconds
+
 
 @dataclass(slots=True, eq=False)
 class _Work:
     """What is in hand on one image: the draft of each plane, how objects came about, and what can be undone."""
 
     canvas: Canvas
+    keeping: Keeping
     drafts: Drafts = field(default_factory=dict)
     history: History = field(default_factory=History)
     origins: Origins = field(default_factory=Origins)
@@ -62,6 +69,8 @@ class Controller:
         Image -> its canvas.
     report : callable
         Takes one sentence about what went wrong.
+    autosave : Autosave, optional
+        Where the work is kept for after a crash; closed with the controller.
 
     Attributes
     ----------
@@ -76,12 +85,14 @@ class Controller:
         submit: Submit,
         make_canvas: Callable[[Any], Canvas],
         report: Callable[[str], None],
+        autosave: Autosave | None = None,
     ) -> None:
         self.state = state
         self._segmenter = segmenter
         self._submit = submit
         self._make_canvas = make_canvas
         self._report = report
+        self._autosave = autosave
         self._works: dict[Any, _Work] = {}  # by image
         self._work: _Work | None = None
         self._image: Any = None
@@ -89,6 +100,7 @@ class Controller:
         self._asked: Draft | None = None
         self._generation = 0
         self._listing = 0
+        self._tidy: tuple[npt.NDArray[np.bool_], Tidying, npt.NDArray[np.bool_]] | None = None  # the latest
         self._models = ModelLoader(
             state,
             segmenter,
@@ -140,6 +152,11 @@ class Controller:
         """Choose whose a pixel is that already belongs to an object."""
         self.state.overlap = overlap
 
+    def set_tidying(self, tidying: Tidying) -> None:
+        """Choose how masks are tidied before they are kept; what is shown changes at once."""
+        self.state.tidying = tidying
+        self._show()
+
     def set_negative(self, negative: bool) -> None:
         """Choose what the next click says."""
         self.state.negative = negative
@@ -189,7 +206,8 @@ class Controller:
         before, after = self._work.draft(plane), Draft()
         object_id = before.object_id or canvas.next_id()
         try:
-            written = canvas.write_mask(plane, answered.prediction.mask, object_id, self.state.overlap)
+            instead_of = None if before.reopened is None else before.reopened.part
+            written = canvas.write_mask(plane, self._shown(answered), object_id, self.state.overlap, instead_of)
         except Exception as error:  # whatever a layer raises, the draft must survive
             self._fail(f"The object cannot be written: {str(error).rstrip('.') or type(error).__name__}.")
             return
@@ -269,11 +287,15 @@ class Controller:
             self._fail(f"The object cannot be deleted: {str(error).rstrip('.') or type(error).__name__}.")
             return
 
+        origin = work.origins.note(plane, found, None)
+
         def undo() -> None:
+            work.origins.note(plane, found, origin)
             erased.undo()
             self._revisit(work, {plane: before})
 
         def redo() -> None:
+            work.origins.note(plane, found, None)
             erased.redo()
             self._revisit(work, {plane: after})
 
@@ -285,6 +307,21 @@ class Controller:
         """Show an object of the plane that is shown in the middle of the view."""
         if self._work is not None:
             self._work.canvas.center_on(self._work.canvas.plane, object_id)
+
+    def bring_back(self) -> None:
+        """Go on with the earlier work on this image, undoably."""
+        work = self._work
+        if work is None or work.keeping.found is None:
+            return
+        found, work.keeping.found = work.keeping.found, None
+        self._submit(Job("restore", lambda _: read(found.folder)), partial(self._on_read, work, found))
+        self._say("Bringing back earlier work ...")
+
+    def discard_found(self) -> None:
+        """Throw the earlier work on this image away."""
+        if self._work is not None and self._work.keeping.found is not None:
+            self._work.keeping.discard(self._show)
+            self._say("Earlier work was thrown away.")
 
     def undo(self) -> None:
         """Undo the newest act on this image."""
@@ -311,6 +348,8 @@ class Controller:
         self._drop_answers()
         self._models.close()
         self.is_closed = True
+        if self._autosave is not None:
+            self._autosave.close()
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -402,6 +441,76 @@ class Controller:
             areas = outcome.value
             self.state.objects = work.origins.rows(plane, areas, work.canvas.colors_of(list(areas)))
 
+    def _on_labels_changed(self, work: _Work, block: Any) -> None:
+        """Something was written or painted into the result."""
+        if work is self._work:
+            self._list_objects()
+        work.keeping.touch(block)
+
+    def _on_read(self, work: _Work, found: Found, outcome: Outcome) -> None:
+        """Earlier work was read; it stays where it is, and what comes of it is kept anew."""
+        if work is not self._work:  # the user has gone to another image
+            work.keeping.found = found
+            return
+        if outcome.error:
+            self._fail(outcome.error)
+            return
+        restored: Restored = outcome.value.numbered_after(work.canvas.next_id() - 1)
+        try:
+            written = work.canvas.fill(restored.blocks)
+        except Exception as error:  # whatever a layer raises
+            self._fail(f"Earlier work cannot be brought back: {str(error).rstrip('.') or type(error).__name__}.")
+            return
+        self._note_origins(work, restored.origins)
+        before, after = self._taken_up(work, restored)
+
+        def undo() -> None:
+            written.undo()
+            for plane, object_id in restored.origins:
+                work.origins.note(plane, object_id, None)
+            self._restore(work, before)
+
+        def redo() -> None:
+            written.redo()
+            self._note_origins(work, restored.origins)
+            self._restore(work, after)
+
+        self._restore(work, after)
+        work.history.add(Act("bringing back earlier work", undo, redo))
+        self._look()
+        self._say("Earlier work is back.")
+
+    def _on_prompts(self, work: _Work, restored: Restored) -> None:
+        """The prompts of a result that stayed in the viewer were read."""
+        self._note_origins(work, restored.origins)
+        _, after = self._taken_up(work, restored)
+        if after and work is self._work:
+            self._restore(work, after)
+            self._look()
+            self._show()
+
+    def _taken_up(self, work: _Work, restored: Restored) -> tuple[Drafts, Drafts]:
+        """Return the drafts of planes where nothing is at hand, and what was at hand there earlier."""
+        before = {plane: work.draft(plane) for plane in restored.at_hand}
+        before = {plane: draft for plane, draft in before.items() if not (draft.marks or draft.reopened)}
+        return before, {plane: self._drafted(work, plane, restored.at_hand[plane]) for plane in before}
+
+    def _note_origins(self, work: _Work, origins: OriginsByObject) -> None:
+        """Take up how objects came about."""
+        for (plane, object_id), origin in origins.items():
+            work.origins.note(plane, object_id, origin)
+        if work is self._work:
+            self._list_objects()
+
+    def _drafted(self, work: _Work, plane: PlaneIndex, prompted: Prompted) -> Draft:
+        """Return an object that was at hand earlier."""
+        labels = work.canvas.labels_on(plane)
+        reopened = None
+        if prompted.object_id is not None and labels is not None:
+            reopened = work.origins.reopen(plane, prompted.object_id, labels)
+        first = None if reopened is None else Draft(reopened.marks, reopened=reopened)
+        return Draft(prompted.marks, prompted.choice, first, reopened)
+
     # -- requests --------------------------------------------------------------------------------------------------
 
     def _list_objects(self) -> None:
@@ -409,7 +518,8 @@ class Controller:
         self._listing += 1
         work, listing = self._work, self._listing
         labels = None if work is None else work.canvas.labels_on(work.canvas.plane)
-        if work is None or labels is None:
+        self.state.too_large_to_list = labels is not None and labels.size > LARGEST_LISTED
+        if work is None or labels is None or self.state.too_large_to_list:
             self.state.objects = ()
             return
         is_wanted = partial(self._is_newest_list, listing)
@@ -481,7 +591,8 @@ class Controller:
 
     def _object(self, object_id: int | None) -> int | None:
         """Return an object's id, by default of the one under the mouse; None, and say so, where none is meant."""
-        if self._work is None:
+        if self._work is None or not resolve(self.state).can_change:
+            self._say(self.state.obstacle)
             return None
         found = self._work.canvas.object_under_mouse if object_id is None else object_id
         if not found:
@@ -493,6 +604,17 @@ class Controller:
         if self._work is None:
             return None
         return self._answers.get(self._work.draft(self._work.canvas.plane))
+
+    def _shown(self, answered: Answered) -> npt.NDArray[np.bool_]:
+        """Return the mask of an answer as it is shown and kept: tidied, but as it is where no model was asked."""
+        mask, tidying = answered.prediction.mask, self.state.tidying
+        if answered.seconds is None:
+            return mask
+        before = self._tidy
+        if before is None or before[0] is not mask or before[1] != tidying:
+            self._tidy = (mask, tidying, tidy(mask, tidying))
+        assert self._tidy is not None, "it was found just now"
+        return self._tidy[2]
 
     def _take_marks(self) -> bool:
         """Take what is marked now, on all planes, as one act; return whether anything is other than before."""
@@ -540,6 +662,7 @@ class Controller:
         state, work = self.state, self._work
         if work is None:
             state.image, state.obstacle, state.undo, state.redo, state.reopened = None, "", "", "", 0
+            state.earlier = None
             self._show_marks(Marks())
             self._show_answer(None)
             return
@@ -549,13 +672,14 @@ class Controller:
         state.undo, state.redo = work.history.next_undo, work.history.next_redo
         state.reopened = draft.object_id or 0
         state.next_id = draft.object_id or canvas.next_id()
+        state.earlier = None if work.keeping.found is None else work.keeping.found.when
+        work.keeping.note(work.drafts, work.origins.known)
         self._show_marks(draft.marks)
-        prediction = None if answered is None else answered.prediction
         self._show_answer(answered)
         canvas.set_polarity(not state.negative, state.next_id)
         # While a corrected mask is worked out the one before stays on screen: a flicker would say that it is lost.
         if not (state.answering and draft.is_question):
-            canvas.show_preview(canvas.plane, None if prediction is None else prediction.mask)
+            canvas.show_preview(canvas.plane, None if answered is None else self._shown(answered))
 
     def _show_marks(self, marks: Marks) -> None:
         positives = sum(positive for _, _, positive in marks.points)
@@ -572,7 +696,7 @@ class Controller:
         state.candidates, state.candidate = max(1, len(prediction.candidates)), answered.choice
         score = float(prediction.score)
         state.score, state.seconds = None if isnan(score) else score, answered.seconds
-        state.pixels = int(np.count_nonzero(prediction.mask))
+        state.pixels = int(np.count_nonzero(self._shown(answered)))
 
     def _say(self, news: str) -> None:
         self.state.news = news
@@ -587,7 +711,8 @@ class Controller:
     def _enter(self, image: Any) -> None:
         """Take up the work on an image, new or as it was left."""
         if image not in self._works:
-            self._works[image] = _Work(self._make_canvas(image))
+            canvas = self._make_canvas(image)
+            self._works[image] = _Work(canvas, Keeping(canvas, self._autosave, self._submit))
             for signal, slot in self._connections(self._works[image]):
                 signal.connect(slot)
         self._work = self._works[image]
@@ -601,6 +726,7 @@ class Controller:
             return
         self._list_objects()
         self._look()
+        self._work.keeping.begin(partial(self._on_prompts, self._work), self._show)
 
     def _leave(self) -> None:
         """Let the work on the image at hand wait."""
@@ -616,6 +742,7 @@ class Controller:
             self._leave()
         for signal, _ in self._connections(work):
             signal.disconnect()
+        work.keeping.close()
         work.canvas.close()
         self._works = {image: other for image, other in self._works.items() if other is not work}
         self._forget_answers()
@@ -623,6 +750,7 @@ class Controller:
     def _forget_answers(self) -> None:
         """Let go of all that was seen and answered: the pixels are others, or gone."""
         self._answers.clear()
+        self._tidy = None
         self._submit(Job("forget", self._segmenter.forget), lambda _: None)
 
     def _connections(self, work: _Work) -> list[tuple[SignalInstance, Callable[..., None]]]:
@@ -634,7 +762,7 @@ class Controller:
             (canvas.image_renamed, self._show),
             (canvas.image_removed, partial(self._on_image_removed, work)),
             (canvas.layer_lost, self._on_layer_lost),
-            (canvas.labels_changed, self._list_objects),
+            (canvas.labels_changed, partial(self._on_labels_changed, work)),
         ]
 
 

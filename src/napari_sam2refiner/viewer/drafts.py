@@ -14,7 +14,7 @@ from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, Prediction
 
 if TYPE_CHECKING:
-    from napari_sam2refiner.planes.region import Window
+    from napari_sam2refiner.planes.region import Part
 
 SURE = 10.0  # logit inside an object that was kept, and of it outside
 RegionKind = Literal["rectangle", "ellipse", "polygon"]
@@ -116,25 +116,18 @@ class Reopened:
         By which it came about, where they are known.
     score : float or None
         The model's estimate of its IoU, where a model made it.
-    shape : (int, int)
-        Rows and columns of the plane.
-    window : (slice, slice)
-        Rows and columns around it.
-    part : (H, W) bool array
-        Its pixels there.
+    part : Part
+        Its pixels.
     """
 
     object_id: int
     marks: Marks
     score: float | None
-    shape: tuple[int, int]
-    window: Window
-    part: npt.NDArray[np.bool_]
+    part: Part
 
     def answered(self) -> Answered:
         """Return it as if a model had answered so."""
-        mask = np.zeros(self.shape, np.bool_)
-        mask[self.window] = self.part
+        mask = self.part.whole()
         logits = np.where(mask, np.float32(SURE), np.float32(-SURE))
         known = Candidate(mask, logits, float("nan") if self.score is None else self.score)
         return Answered(Prediction(mask, logits, known.score, (known,)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from napari_sam2refiner.planes.region import bounding_window
+from napari_sam2refiner.planes.region import Part
 from napari_sam2refiner.viewer.drafts import Marks, Reopened
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class Origins:
     def __init__(self) -> None:
         self._known: dict[tuple[PlaneIndex, int], Origin] = {}
 
+    @property
+    def known(self) -> Mapping[tuple[PlaneIndex, int], Origin]:
+        """By plane and id."""
+        return self._known
+
     def note(self, plane: PlaneIndex, object_id: int, origin: Origin | None) -> Origin | None:
         """Note how an object came about, None where that is not known; return what was noted before."""
         before = self._known.pop((plane, object_id), None)
@@ -60,13 +65,11 @@ class Origins:
 
     def reopen(self, plane: PlaneIndex, object_id: int, labels: npt.NDArray[Any]) -> Reopened | None:
         """Return an object of labels (Y, X) of a plane as it is there now; None where it is not there."""
-        mask = labels == object_id
-        window = bounding_window(mask)
-        if window is None:
+        part = Part.of(labels == object_id)
+        if not part.pixels.size:
             return None
         origin = self._known.get((plane, object_id), Origin(Marks(), None))
-        shape = (labels.shape[0], labels.shape[1])
-        return Reopened(object_id, origin.marks, origin.score, shape, window, mask[window].copy())
+        return Reopened(object_id, origin.marks, origin.score, part)
 
     def rows(self, plane: PlaneIndex, areas: Mapping[int, int], colors: Sequence[Color]) -> tuple[ObjectRow, ...]:
         """Return the rows of the objects of a plane, by their areas; none without `colors`, which are in that order."""

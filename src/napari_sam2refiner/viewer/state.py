@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePath
 from typing import Literal
 
 from psygnal import EventedModel
 
+from napari_sam2refiner.labels.tidy import Tidying
 from napari_sam2refiner.viewer.objects import ObjectRow
 
 Overlap = Literal["keep", "overwrite"]
@@ -141,12 +143,18 @@ class DockState(ModelState):
         The object of the result that is at hand again, 0 where it is a new one.
     objects : tuple of ObjectRow
         Of the result, on the plane that is shown.
+    too_large_to_list : bool
+        Whether that plane is too large for its objects to be listed.
+    earlier : float or None
+        When the image was worked on last (seconds since the epoch), where that can be brought back.
     undo, redo : str
         What would be undone and redone; empty when nothing.
     news : str
         What happened last; empty when the rest says enough.
     overlap : "keep" or "overwrite"
         Whose a pixel is that already belongs to an object.
+    tidying : Tidying
+        What is done to masks before they are shown and kept.
     """
 
     image: str | None = None
@@ -166,10 +174,13 @@ class DockState(ModelState):
     next_id: int = 1
     reopened: int = 0
     objects: tuple[ObjectRow, ...] = ()
+    too_large_to_list: bool = False
+    earlier: float | None = None
     undo: str = ""
     redo: str = ""
     news: str = ""
     overlap: Overlap = "keep"
+    tidying: Tidying = Tidying()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +197,10 @@ class Snapshot:
         Whether the negative button is the one that is down.
     keep, cycle, undo, redo : str
         Texts of the buttons; an empty undo or redo means there is nothing.
+    earlier : str
+        What earlier work can be brought back; empty where there is none.
+    listed : str
+        How many objects are listed.
     """
 
     status: str
@@ -201,6 +216,8 @@ class Snapshot:
     cycle: str
     undo: str
     redo: str
+    earlier: str
+    listed: str
 
 
 def resolve(state: DockState) -> Snapshot:
@@ -222,6 +239,8 @@ def resolve(state: DockState) -> Snapshot:
         cycle=f"Guess {state.candidate + 1} of {state.candidates} (G)" if state.candidates > 1 else "Next guess (G)",
         undo=state.undo,
         redo=state.redo,
+        earlier="" if state.earlier is None else f"Work on this image from {_moment(state.earlier)} was kept.",
+        listed=f"Objects on this plane: {_count(state)}",
     )
 
 
@@ -239,6 +258,18 @@ def explain_not_keeping(state: DockState) -> str:
 def _prompts(state: DockState) -> int:
     """Return how many prompts the object at hand has."""
     return state.positives + state.negatives + state.boxes + state.areas
+
+
+def _count(state: DockState) -> str:
+    """Say how many objects there are on the plane."""
+    if state.too_large_to_list:
+        return "not listed, as it is large"
+    return str(len(state.objects) or "none yet")
+
+
+def _moment(seconds: float) -> str:
+    """Name a moment, given in seconds since the epoch."""
+    return f"{datetime.fromtimestamp(seconds).astimezone():%d %b %Y, %H:%M}"
 
 
 def _status(state: DockState) -> str:

@@ -89,7 +89,7 @@ class FollowedLabels(LabelledPair):
         patch = replace_objects(plane.get(self._array), labels, ids)
         if patch.changed and plane == self._label_plane(self.plane):
             self._labels.refresh()
-        return WrittenPatch(self._labels, plane, patch, lambda _: None)
+        return WrittenPatch(self._labels, plane, patch, lambda *_: None)
 
     def go_to(self, plane: PlaneIndex) -> None:
         """Show a plane."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import Overlap, erase, write
-from napari_sam2refiner.planes.region import bounding_window
+from napari_sam2refiner.labels.write import Overlap, erase, fill, write
+from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
+from napari_sam2refiner.planes.region import Window, bounding_window
+from napari_sam2refiner.viewer.autosave import Identity
 from napari_sam2refiner.viewer.drafts import Marks
 from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
 from napari_sam2refiner.viewer.layers.prompts import (
@@ -29,15 +32,16 @@ from napari_sam2refiner.viewer.layers.prompts import (
     write_points,
     write_regions,
 )
-from napari_sam2refiner.viewer.layers.result import GivenIds, WrittenMask
+from napari_sam2refiner.viewer.layers.result import GivenIds, WrittenMask, WrittenPatches
 from napari_sam2refiner.viewer.layers.view import ImageView
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_sam2refiner.labels.backup import Block
     from napari_sam2refiner.labels.write import Patch
-    from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.planes.region import Part
     from napari_sam2refiner.viewer.objects import Color
 
 METADATA_KEY = "napari_sam2refiner"
@@ -80,7 +84,7 @@ class ImageLayers:
     image_changed(reshaped) : other pixels
     image_renamed, image_removed
     layer_lost(role, layer) : the user deleted one of the layers
-    labels_changed : something was written or painted into the result
+    labels_changed(block) : something was written or painted into the result, there (slices) or anywhere (None)
     """
 
     marks_changed = Signal()
@@ -89,7 +93,7 @@ class ImageLayers:
     image_renamed = Signal()
     image_removed = Signal()
     layer_lost = Signal(str, object)
-    labels_changed = Signal()
+    labels_changed = Signal(object)
 
     def __init__(self, viewer: ViewerModel, image: Image, defer: Callable[[Callable[[], None]], None]) -> None:
         self._viewer = viewer
@@ -108,6 +112,7 @@ class ImageLayers:
         self._drawing = Drawing()
         self._ids = GivenIds()
         self._has_result = False
+        self._refreshed = self.plane
         for events, slot in self._connections():
             events.connect(slot)
 
@@ -263,13 +268,18 @@ class ImageLayers:
         return 1 if result is None else self._ids.next(result.data)
 
     def write_mask(
-        self, plane: PlaneIndex, mask: npt.NDArray[np.bool_], object_id: int, overlap: Overlap
+        self,
+        plane: PlaneIndex,
+        mask: npt.NDArray[np.bool_],
+        object_id: int,
+        overlap: Overlap,
+        instead_of: Part | None = None,
     ) -> WrittenMask:
-        """Write a mask into the result layer, instead of what it has of this object on the plane.
+        """Write a mask into the result layer, instead of what it had of this object on the plane.
 
         A layer that no longer fits the image is left alone, a new one made.
         """
-        return self._written(plane, object_id, lambda labels: write(labels, mask, object_id, overlap))
+        return self._written(plane, object_id, lambda labels: write(labels, mask, object_id, overlap, instead_of))
 
     def erase(self, plane: PlaneIndex, object_id: int) -> WrittenMask:
         """Take an object out of the result layer on a plane."""
@@ -279,16 +289,65 @@ class ImageLayers:
         result = cast("Labels", self._layer("result"))
         plane = self._view.as_label_plane(plane)
         patch = change(plane.get(result.data))
-        result.refresh()
-        self._on_mask_written(plane)
+        with self._quiet():
+            result.refresh()
+        self._on_mask_written(plane, patch)
         return WrittenMask(result, plane, patch, self._on_mask_written, object_id)
+
+    def fill(self, blocks: Sequence[tuple[Block, npt.NDArray[Any]]]) -> WrittenPatches:
+        """Write labels into blocks of the result layer, one plane high, where there are none; all or nothing."""
+        result = cast("Labels", self._layer("result"))
+        written: list[tuple[PlaneIndex, Patch]] = []
+        try:
+            for block, labels in blocks:
+                plane = PlaneIndex(tuple(part.start for part in block), (len(block) - 2, len(block) - 1))
+                values, window = labels.reshape(labels.shape[-2:]), (block[-2], block[-1])
+                written.append((plane, fill(plane.get(result.data), values, window)))
+        except BaseException:
+            for plane, patch in written:
+                patch.undo(plane.get(result.data))
+            raise
+        with self._quiet():
+            result.refresh()
+        self._on_result_data()
+        return WrittenPatches(result, tuple(written), self._on_result_data)
+
+    @property
+    def kept_in(self) -> Path | None:
+        """Where the result is kept, as it says itself."""
+        result = self._layers.get("result")
+        folder = None if result is None else result.metadata.get(METADATA_KEY, {}).get("kept_in")
+        return None if folder is None else Path(folder)
+
+    @kept_in.setter
+    def kept_in(self, folder: Path | None) -> None:
+        result = self._layers.get("result")
+        if result is not None:
+            result.metadata[METADATA_KEY]["kept_in"] = None if folder is None else str(folder)
+
+    @property
+    def labels(self) -> npt.NDArray[Any] | None:
+        """All labels of the result; None where there is no result that fits."""
+        result = self._layers.get("result")
+        return cast("npt.NDArray[Any]", result.data) if result is not None and self._fits(result) else None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether anything was ever written into the result, as far as it is known."""
+        return self._has_result
+
+    @property
+    def identity(self) -> Identity:
+        """Which image it is."""
+        path = self._image.source.path
+        return Identity(name=self.name, source=None if path is None else str(path), shape=self._shape)
 
     def labels_on(self, plane: PlaneIndex) -> npt.NDArray[Any] | None:
         """Return a view (Y, X) of the result's labels of a plane; None where there is no result that fits."""
-        result = self._layers.get("result")
-        if result is None or not self._fits(result) or not all(self.shape_of(plane)):
+        labels = self.labels
+        if labels is None or labels.ndim > MOST_DIMENSIONS or not all(self.shape_of(plane)):
             return None
-        return self._view.as_label_plane(plane).get(result.data)
+        return self._view.as_label_plane(plane).get(labels)
 
     def colors_of(self, ids: Sequence[int]) -> list[Color]:
         """Return the colours that labels have in the result; none where there is no result."""
@@ -327,7 +386,7 @@ class ImageLayers:
                 self._viewer.layers.remove(layer)
         if self._layers.get("result") is layer:
             del self._layers["result"]
-            self.labels_changed.emit()
+            self.labels_changed.emit(None)
 
     # -- making layers ---------------------------------------------------------------------------------------------
 
@@ -390,6 +449,7 @@ class ImageLayers:
             layer.events.data.connect(self._on_result_data)
             layer.events.paint.connect(self._on_result_painted)
             layer.events.labels_update.connect(self._on_result_painted)
+            layer.events.set_data.connect(self._on_result_refreshed)
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -433,11 +493,19 @@ class ImageLayers:
         if not self._is_quiet and self._is_attached and _action(event) in ("added", "changed", "removed"):
             self.marks_changed.emit()
 
-    def _on_mask_written(self, plane: PlaneIndex) -> None:
-        """Look for ids on a plane that we wrote on; where the layer holds other data by now, in all of it."""
+    def _on_mask_written(self, plane: PlaneIndex, patch: Patch) -> None:
+        """We have written on a plane; the layer may hold other data by now."""
+        self._on_plane_written(plane, patch.window)
+
+    def _on_plane_written(self, plane: PlaneIndex, window: Window) -> None:
+        """Look for ids on a plane that was written on; where the layer holds other data by now, in all of it."""
         self._has_result = True
-        self._ids.doubt(plane if self._fits(self._layers.get("result")) else None)
-        self.labels_changed.emit()
+        fits = self._fits(self._layers.get("result"))
+        self._ids.doubt(plane if fits else None)
+        block = [slice(step, step + 1) for step in plane.steps]
+        for axis, part in zip(plane.displayed, window, strict=True):
+            block[axis] = part
+        self.labels_changed.emit(tuple(block) if fits else None)
 
     def _on_result_painted(self) -> None:
         """What is painted is painted on the plane that is shown, or around it."""
@@ -445,12 +513,20 @@ class ImageLayers:
         if result is None or result.n_edit_dimensions > 2 or self.obstacle:
             self._on_result_data()
         else:
-            self._on_mask_written(self._view.as_label_plane(self.plane))
+            plane = self._view.as_label_plane(self.plane)
+            rows, columns = plane.shape(result.data)
+            self._on_plane_written(plane, (slice(0, rows), slice(0, columns)))
+
+    def _on_result_refreshed(self) -> None:
+        """Napari's own undo and redo of strokes say nothing but this; a slider that moves says it too."""
+        is_another, self._refreshed = self.plane != self._refreshed, self.plane
+        if not self._is_quiet and not is_another and self._has_result and self.labels is not None:
+            self._on_result_painted()
 
     def _on_result_data(self) -> None:
         self._ids.doubt()
         self._has_result = True
-        self.labels_changed.emit()
+        self.labels_changed.emit(None)
 
     def _on_dims_changed(self) -> None:
         if self._is_quiet or not self._is_attached or self._view.shape != self._shape:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_sam2refiner.planes.region import bounding_window
+from napari_sam2refiner.planes.region import NOWHERE, bounding_window
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
 
 FILL, OUTLINE = 1, 2
 PREVIEW_COLORS = {None: "transparent", 0: "transparent", FILL: (1.0, 0.85, 0.1, 0.3), OUTLINE: (1.0, 0.85, 0.1, 1.0)}
-NOTHING = (slice(0, 0), slice(0, 0))
 
 
 class Drawing:
@@ -36,9 +35,9 @@ class Drawing:
         view = plane.get(labels)
         before = self._masks.pop(plane, None)
         if before is not None:
-            view[bounding_window(before) or NOTHING] = 0
+            view[bounding_window(before) or NOWHERE] = 0
         if mask is not None:
-            window = bounding_window(mask) or NOTHING
+            window = bounding_window(mask) or NOWHERE
             view[window] = paint(mask[window], max(1, round(max(mask.shape) / 600)))
             self._masks[plane] = mask
 

@@ -27,7 +27,7 @@ class WrittenPatch:
     layer: Labels
     plane: PlaneIndex
     patch: Patch
-    on_change: Callable[[PlaneIndex], None]
+    on_change: Callable[[PlaneIndex, Patch], None]
 
     def undo(self) -> None:
         """Take them out again; what was painted over them since stays."""
@@ -41,7 +41,31 @@ class WrittenPatch:
         with suppress(SAM2RefinerError, ValueError):  # other labels, or read-only ones: not ours to change
             change(self.plane.get(self.layer.data))
         self.layer.refresh()
-        self.on_change(self.plane)
+        self.on_change(self.plane, self.patch)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenPatches:
+    """Changes of many planes of a result layer, taken back and made again as one."""
+
+    layer: Labels
+    patches: tuple[tuple[PlaneIndex, Patch], ...]
+    on_change: Callable[[], None]
+
+    def undo(self) -> None:
+        """Take them back; what was painted there since stays."""
+        self._apply(Patch.undo)
+
+    def redo(self) -> None:
+        """Make them again; what was painted there since stays."""
+        self._apply(Patch.redo)
+
+    def _apply(self, change: Callable[[Patch, npt.NDArray[Any]], None]) -> None:
+        with suppress(SAM2RefinerError, ValueError):  # other labels, or read-only ones: not ours to change
+            for plane, patch in self.patches:
+                change(patch, plane.get(self.layer.data))
+        self.layer.refresh()
+        self.on_change()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
