@@ -523,8 +523,11 @@ def test_closing_during_a_job_waits_for_nothing_and_ends_cleanly(bench: Any, way
     QApplication.processEvents()
 
 
-def test_two_viewers_have_nothing_to_do_with_each_other(bench: Any) -> None:
-    one, other = bench(layer={}), bench(layer={})
+def test_two_viewers_have_nothing_to_do_with_each_other(bench: Any, make_napari_viewer_proxy: Any) -> None:
+    # Not shown: of a window that was drawn on, napari leaves errors in OpenGL, for which vispy raises in the other one.
+    hidden = make_napari_viewer_proxy(show=False)
+    hidden.add_image(np.zeros(SHAPE), name="cells")
+    one, other = bench(layer={}), bench(viewer=hidden)
     for user, place in ((one, (30, 40)), (other, (10, 10))):
         user.viewer.layers["prompts"].add(place)
         user.wait(user.is_idle)

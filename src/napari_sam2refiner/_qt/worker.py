@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -44,6 +45,9 @@ class Worker(QObject):
         """Drop what waits and let the thread end after the job that runs; waits for nothing, may be called again."""
         with self._emitting:
             self._is_closed = True
+        with suppress(Empty):  # what waits would keep images and viewers alive
+            while True:
+                self._jobs.get_nowait()
         self._jobs.put(None)
 
     def join(self, timeout: float = 5.0) -> None:
