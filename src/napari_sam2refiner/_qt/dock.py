@@ -90,6 +90,7 @@ class SegmentDock(ModelDock):
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
         content = QWidget()
         column = QVBoxLayout(content)
+        column.setContentsMargins(6, 6, 6, 6)
         for panel in (self.source, self.earlier, self.prompts, self.status, self.tidy, self.objects):
             column.addWidget(panel)
         column.addStretch(1)

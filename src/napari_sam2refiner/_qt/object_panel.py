@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
-from napari_sam2refiner._qt.parts import make_button, make_section
+from napari_sam2refiner._qt.parts import Section, make_button
 from napari_sam2refiner._qt.tables import RowModel, RowTable
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class ObjectsTable(RowTable):
         ids = [row.object_id for row in rows]
         if chosen in ids:
             index = self._order.mapFromSource(self._objects.index(ids.index(chosen), 0))
-            with self.unheard():
+            with signals_blocked(self):
                 self.setCurrentIndex(index)
 
     def _id_at(self, index: QModelIndex) -> int:
@@ -100,7 +101,7 @@ class ObjectPanel(QWidget):
         grid.addWidget(self.table, 0, 0, 1, 2)
         grid.addWidget(self.reopen, 1, 0)
         grid.addWidget(self.delete, 1, 1)
-        self._section = make_section("", content)
+        self._section = Section("", content)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._section)

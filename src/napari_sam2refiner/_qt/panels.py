@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam2refiner._qt.parts import LayerCombo, ThinBar, breakable, let_shrink, make_button, make_section, wrapped
+from napari_sam2refiner._qt.parts import LayerCombo, Section, ThinBar, breakable, let_shrink, make_button, wrapped
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
@@ -223,7 +223,7 @@ class StatusPanel(QWidget):
         font = self.status.font()
         font.setBold(True)
         self.status.setFont(font)
-        first_use = make_section("First steps", wrapped("\n".join(FIRST_USE)))
+        first_use = Section("First steps", wrapped("\n".join(FIRST_USE)))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for widget in (self._bar, self.status, self.hint, first_use):

@@ -15,9 +15,10 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -100,14 +101,47 @@ class ThinBar(QProgressBar):
         self.setValue(round(100 * (share or 0)))
 
 
-def make_section(title: str, content: QWidget) -> QCollapsible:
-    """Return an open section of a dock, which a click on its title closes."""
-    section = QCollapsible(title)
-    section.addWidget(content)
-    section.expand(animate=False)
-    # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
-    section.toggleButton().setStyleSheet("QPushButton { background: transparent; text-align: left; padding: 2px; }")
-    return section
+class Section(QWidget):
+    """A part of a dock under a title, which a click on the title closes and opens.
+
+    Superqt's collapsible keeps the height that a wrapped text has at another width, and cuts it off.
+
+    Parameters
+    ----------
+    title : str
+    content : QWidget
+    is_open : bool
+        At first.
+    """
+
+    def __init__(self, title: str, content: QWidget, *, is_open: bool = True) -> None:
+        super().__init__()
+        self._content = content
+        self._title = QToolButton()
+        self._title.setCheckable(True)
+        self._title.setChecked(is_open)
+        self._title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
+        self._title.setStyleSheet("QToolButton { background: transparent; border: none; padding: 2px; }")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._title)
+        column.addWidget(content)
+        self._title.toggled.connect(self._on_toggled)
+        self.setText(title)
+        self._on_toggled(is_open)
+
+    def text(self) -> str:
+        """Return the title."""
+        return self._title.text()
+
+    def setText(self, title: str) -> None:
+        """Change the title."""
+        self._title.setText(title)
+
+    def _on_toggled(self, is_open: bool) -> None:
+        self._content.setVisible(is_open)
+        self._title.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
 
 
 class Scrolled(QScrollArea):

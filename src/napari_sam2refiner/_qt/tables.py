@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
@@ -69,7 +68,6 @@ class RowTable(QTableView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._is_quiet = False
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setMinimumHeight(120)
@@ -90,20 +88,11 @@ class RowTable(QTableView):
         for column in columns:
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
 
-    @contextmanager
-    def unheard(self) -> Iterator[None]:
-        """Tell nobody which row is chosen."""
-        self._is_quiet = True
-        try:
-            yield
-        finally:
-            self._is_quiet = False
-
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Go to the next row by the keyboard, too."""
         super().currentChanged(current, previous)
         self._choose(current)
 
     def _choose(self, index: QModelIndex) -> None:
-        if index.isValid() and not self._is_quiet:
+        if index.isValid():
             self.row_chosen.emit(index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
 
-from napari_sam2refiner._qt.parts import make_section
+from napari_sam2refiner._qt.parts import Section
 from napari_sam2refiner.labels.tidy import Tidying
 
 
@@ -35,8 +35,7 @@ class TidyPanel(QWidget):
         form.addRow("Smooth by", self.smooth)
         form.addRow("Drop specks below", self.specks)
         form.addRow(self.fill_holes)
-        self._section = make_section("Tidy masks", content)
-        self._section.collapse(animate=False)
+        self._section = Section("Tidy masks", content, is_open=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._section)
