@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.measure import label
 
 from napari_sam2refiner.planes.region import bounding_window
 
@@ -61,7 +60,7 @@ def tidy(mask: Mask, tidying: Tidying) -> Mask:
 
 
 def _without_specks(mask: Mask, specks: int) -> Mask:
-    pieces, count = label(mask, return_num=True, connectivity=2)
+    pieces, count = ndimage.label(mask, np.ones((3, 3)))
     if count < 2:
         return mask
     sizes = np.bincount(pieces.ravel())

@@ -26,7 +26,7 @@ from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, exp
 if TYPE_CHECKING:
     from psygnal import SignalInstance
 
-    from napari_sam2refiner.viewer.canvas import Canvas
+    from napari_sam2refiner.viewer.canvas import Canvas, Written
 
 
 Drafts = dict[PlaneIndex, Draft]
@@ -203,7 +203,7 @@ class Controller:
             self._say(explain_not_keeping(self.state))
             return
         canvas, plane = self._work.canvas, self._work.canvas.plane
-        before, after = self._work.draft(plane), Draft()
+        before = self._work.draft(plane)
         object_id = before.object_id or canvas.next_id()
         try:
             instead_of = None if before.reopened is None else before.reopened.part
@@ -215,24 +215,10 @@ class Controller:
             written.undo()
             self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
             return
-        work = self._work
         score = float(answered.prediction.score)
         origin = Origin(before.marks, None if isnan(score) else score)
-        earlier = work.origins.note(plane, object_id, origin)
-
-        def undo() -> None:
-            work.origins.note(plane, object_id, earlier)
-            written.undo()
-            self._revisit(work, {plane: before})
-
-        def redo() -> None:
-            work.origins.note(plane, object_id, origin)
-            written.redo()
-            self._revisit(work, {plane: after})
-
-        self._restore(work, {plane: after})
+        self._change_result(f"object {object_id}", written, object_id, origin, Draft())
         self._list_objects()  # now with the score
-        work.history.add(Act(f"object {object_id}", undo, redo))
         self.state.negative = False
         if canvas.is_boxing:
             canvas.start_clicking()
@@ -286,21 +272,7 @@ class Controller:
         except Exception as error:  # whatever a layer raises
             self._fail(f"The object cannot be deleted: {str(error).rstrip('.') or type(error).__name__}.")
             return
-
-        origin = work.origins.note(plane, found, None)
-
-        def undo() -> None:
-            work.origins.note(plane, found, origin)
-            erased.undo()
-            self._revisit(work, {plane: before})
-
-        def redo() -> None:
-            work.origins.note(plane, found, None)
-            erased.redo()
-            self._revisit(work, {plane: after})
-
-        self._restore(work, {plane: after})
-        work.history.add(Act(f"deleting object {found}", undo, redo))
+        self._change_result(f"deleting object {found}", erased, found, None, after)
         self._say(f"Object {found} deleted.")
 
     def look_at(self, object_id: int) -> None:
@@ -643,6 +615,21 @@ class Controller:
         work.drafts.update(after)
         _clear_previews(work.canvas, after)
         work.history.add(Act(what, partial(self._revisit, work, before), partial(self._revisit, work, after)))
+
+    def _change_result(self, what: str, written: Written, object_id: int, origin: Origin | None, draft: Draft) -> None:
+        """Go on, undoably, from a change of an object on the plane that is shown, with its origin and a new draft."""
+        assert self._work is not None
+        work, plane = self._work, self._work.canvas.plane
+        before, earlier = work.draft(plane), work.origins.note(plane, object_id, origin)
+
+        def put(change: Callable[[], None], origin: Origin | None, draft: Draft) -> None:
+            work.origins.note(plane, object_id, origin)
+            change()
+            self._revisit(work, {plane: draft})
+
+        self._restore(work, {plane: draft})
+        undo, redo = partial(put, written.undo, earlier, before), partial(put, written.redo, origin, draft)
+        work.history.add(Act(what, undo, redo))
 
     def _restore(self, work: _Work, drafts: Drafts) -> None:
         """Put drafts back."""

@@ -11,7 +11,7 @@ from napari_sam2refiner.labels.write import replace_objects
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.layers.image import ArraySource
 from napari_sam2refiner.viewer.layers.pair import LabelledPair, finest
-from napari_sam2refiner.viewer.layers.result import WrittenPatch
+from napari_sam2refiner.viewer.layers.result import WrittenPatches
 from napari_sam2refiner.viewer.segmenter import FollowRequest, Written
 from napari_sam2refiner.viewer.state import StackAxis
 
@@ -83,13 +83,13 @@ class FollowedLabels(LabelledPair):
             written,
         )
 
-    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> WrittenPatch:
+    def write(self, plane: PlaneIndex, labels: npt.NDArray[Any], ids: Iterable[int]) -> WrittenPatches:
         """Write objects into a plane; other objects keep their pixels."""
         plane = self._label_plane(plane)
         patch = replace_objects(plane.get(self._array), labels, ids)
         if patch.changed and plane == self._label_plane(self.plane):
             self._labels.refresh()
-        return WrittenPatch(self._labels, plane, patch, lambda *_: None)
+        return WrittenPatches(self._labels, ((plane, patch),), lambda: None)
 
     def go_to(self, plane: PlaneIndex) -> None:
         """Show a plane."""

@@ -291,8 +291,9 @@ class ImageLayers:
         patch = change(plane.get(result.data))
         with self._quiet():
             result.refresh()
-        self._on_mask_written(plane, patch)
-        return WrittenMask(result, plane, patch, self._on_mask_written, object_id)
+        on_change = partial(self._on_mask_written, plane, patch)
+        on_change()
+        return WrittenMask(result, ((plane, patch),), on_change, patch.count_after(object_id))
 
     def fill(self, blocks: Sequence[tuple[Block, npt.NDArray[Any]]]) -> WrittenPatches:
         """Write labels into blocks of the result layer, one plane high, where there are none; all or nothing."""

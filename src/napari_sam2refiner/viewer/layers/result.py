@@ -21,32 +21,8 @@ LARGEST_SCAN = 2**26  # labels that are looked through for the largest id within
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WrittenPatch:
-    """Objects in a result layer; goes on meaning that layer when it is renamed or removed."""
-
-    layer: Labels
-    plane: PlaneIndex
-    patch: Patch
-    on_change: Callable[[PlaneIndex, Patch], None]
-
-    def undo(self) -> None:
-        """Take them out again; what was painted over them since stays."""
-        self._apply(self.patch.undo)
-
-    def redo(self) -> None:
-        """Write them again; what was painted there since stays."""
-        self._apply(self.patch.redo)
-
-    def _apply(self, change: Callable[[npt.NDArray[Any]], None]) -> None:
-        with suppress(SAM2RefinerError, ValueError):  # other labels, or read-only ones: not ours to change
-            change(self.plane.get(self.layer.data))
-        self.layer.refresh()
-        self.on_change(self.plane, self.patch)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class WrittenPatches:
-    """Changes of many planes of a result layer, taken back and made again as one."""
+    """Changes of planes of a result layer, as one act; goes on meaning that layer when it is renamed or removed."""
 
     layer: Labels
     patches: tuple[tuple[PlaneIndex, Patch], ...]
@@ -69,15 +45,10 @@ class WrittenPatches:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WrittenMask(WrittenPatch):
-    """One object in a result layer."""
+class WrittenMask(WrittenPatches):
+    """One object in a result layer, and how many pixels it has on the plane."""
 
-    object_id: int
-
-    @property
-    def pixels(self) -> int:
-        """How many pixels it has on the plane."""
-        return self.patch.count_after(self.object_id)
+    pixels: int
 
 
 class GivenIds:
