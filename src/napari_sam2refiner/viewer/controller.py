@@ -209,7 +209,7 @@ class Controller:
             instead_of = None if before.reopened is None else before.reopened.part
             written = canvas.write_mask(plane, self._shown(answered), object_id, self.state.overlap, instead_of)
         except Exception as error:  # whatever a layer raises, the draft must survive
-            self._fail(f"The object cannot be written: {str(error).rstrip('.') or type(error).__name__}.")
+            self._fail_because("The object cannot be written", error)
             return
         if written.pixels == 0:
             written.undo()
@@ -270,7 +270,7 @@ class Controller:
         try:
             erased = work.canvas.erase(plane, found)
         except Exception as error:  # whatever a layer raises
-            self._fail(f"The object cannot be deleted: {str(error).rstrip('.') or type(error).__name__}.")
+            self._fail_because("The object cannot be deleted", error)
             return
         self._change_result(f"deleting object {found}", erased, found, None, after)
         self._say(f"Object {found} deleted.")
@@ -431,7 +431,7 @@ class Controller:
         try:
             written = work.canvas.fill(restored.blocks)
         except Exception as error:  # whatever a layer raises
-            self._fail(f"Earlier work cannot be brought back: {str(error).rstrip('.') or type(error).__name__}.")
+            self._fail_because("Earlier work cannot be brought back", error)
             return
         self._note_origins(work, restored.origins)
         before, after = self._taken_up(work, restored)
@@ -692,6 +692,10 @@ class Controller:
     def _fail(self, error: str) -> None:
         self.state.news = error
         self._report(error)
+
+    def _fail_because(self, failure: str, error: Exception) -> None:
+        """Say what has failed, and what was raised, in one sentence."""
+        self._fail(f"{failure}: {str(error).rstrip('.') or type(error).__name__}.")
 
     # -- images ----------------------------------------------------------------------------------------------------
 
