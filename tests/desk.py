@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class Desk:
         at_once: bool = True,
         autosave: Autosave | None = None,
         canvas: FakeCanvas | None = None,
+        looks_twice: bool = False,
     ) -> None:
         self.log: list[Any] = []
         self.errors: list[str] = []
@@ -38,7 +40,8 @@ class Desk:
         self.canvas = canvas or FakeCanvas(np.zeros(shape))
         self.canvases = {id(self.canvas): self.canvas}
         self.state = DockState()
-        segmenter = Segmenter(self.load, lambda _: FakeSession(self.log))
+        self.meanwhile: Callable[[], None] = lambda: None  # what the user does between two looks
+        segmenter = Segmenter(self.load, lambda _: FakeSession(self.log, looks_twice=looks_twice))
         self.controller = Controller(
             self.state, segmenter, self.submit, lambda image: image, self.errors.append, autosave
         )
@@ -53,13 +56,20 @@ class Desk:
 
     def submit(self, job: Job, done: Callable[[Outcome], None]) -> None:
         if self.at_once or job.kind == "list":
-            done(perform(job))
+            done(perform(job, partial(self.tell, job)))
         else:
             self.waiting.append((job, done))
 
     def run(self, index: int = 0) -> None:
         job, done = self.waiting.pop(index)
-        done(perform(job))
+        done(perform(job, partial(self.tell, job)))
+
+    def tell(self, job: Job, share: float) -> None:
+        if job.kind == "answer" and job.on_progress is not None:
+            job.on_progress(share)
+            self.meanwhile()
+            if not job.is_wanted():  # as the worker ends it
+                raise InterruptedError
 
     @property
     def predictions(self) -> list[Any]:

@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from napari_sam2refiner.labels.write import erase, fill, next_free_id, write
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction
 from napari_sam2refiner.viewer.autosave import Identity
 from napari_sam2refiner.viewer.drafts import Marks
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
@@ -35,11 +35,12 @@ class FakeSession:
 
     A mask before that no model made is gone on from.
 
-    What is refined is surer by 0.05.
+    What is refined is surer by 0.05. Where it looks twice, it first sees the half above the first point.
     """
 
-    def __init__(self, log: list[Any] | None = None) -> None:
+    def __init__(self, log: list[Any] | None = None, *, looks_twice: bool = False) -> None:
         self.log = [] if log is None else log
+        self.looks_twice = looks_twice
         self.image: npt.NDArray[Any] | None = None
 
     @property
@@ -61,6 +62,7 @@ class FakeSession:
         refine: bool = True,
         local_detail: LocalDetail = "prompted",
         previous: Prediction | None = None,
+        on_first: OnFirst | None = None,
     ) -> Prediction:
         assert self.shape is not None
         prompts.check(self.shape, corrects=previous is not None)
@@ -70,6 +72,9 @@ class FakeSession:
         sure = 0.9 if refine else 0.85
         candidates = tuple(self._candidate(prompts, radius, sure - 0.1 * n, drawn) for n, radius in enumerate(radii))
         best = candidates[0]
+        if self.looks_twice and on_first is not None:
+            seen = best.mask & (np.arange(self.shape[0])[:, None] < prompts.points[0, 0])
+            on_first([Prediction(seen, np.where(seen, 4, -4).astype(np.float32), 0.5)])
         return Prediction(best.mask, best.logits, best.score, candidates, best.memo)
 
     def _candidate(

@@ -373,6 +373,23 @@ def test_small_objects_are_looked_at_again_closer(micro, nuclei, request):
     assert all(a.candidates[0].mask is a.mask and len(a.candidates) == 3 for a in closer)
 
 
+def test_the_first_look_is_told_of_before_others_follow(micro, nuclei):
+    session = ImageSession(micro).set_image(nuclei)
+    first = []
+    prompts = Prompts(points=[CENTRES[0]])
+    last = session.predict(prompts, on_first=first.extend)
+    assert len(first) == 1
+    assert not np.array_equal(first[0].logits, last.logits)
+    assert first[0].mask[CENTRES[0]]
+    np.testing.assert_array_equal(last.mask, session.predict(prompts).mask)
+
+    def stop(_: object) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        session.predict(prompts, on_first=stop)
+
+
 def test_a_closer_look_is_encoded_once_for_neighbours(micro, nuclei, monkeypatch):
     monkeypatch.setattr("napari_sam2refiner.sessions.image.SURE", 0.0)  # none from farther away
     with Calls(micro) as calls:

@@ -72,6 +72,50 @@ def test_masks_are_shown_and_kept_tidied(desk: Desk) -> None:
     assert desk.preview.sum() == speck
 
 
+def half(y: int, x: int) -> Any:
+    """What is seen of a disc at a first look."""
+    return disc(SHAPE, y, x, RADII[0]) & (np.arange(SHAPE[0])[:, None] < y)
+
+
+def test_a_first_look_is_shown_until_the_last_is_there() -> None:
+    desk = Desk(looks_twice=True)
+    seen: list[Any] = []
+    desk.meanwhile = lambda: seen.append((desk.preview.copy(), resolve(desk.state)))
+    desk.canvas.click(30, 40)
+    np.testing.assert_array_equal(seen[0][0], half(30, 40))
+    assert seen[0][1].status == "Looking closer ..."
+    assert seen[0][1].busy
+    assert seen[0][1].can_keep
+    assert not seen[0][1].can_cycle
+    np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[0]))
+    assert not resolve(desk.state).busy
+
+
+def test_what_is_kept_between_looks_is_the_last() -> None:
+    desk = Desk(looks_twice=True)
+    desk.meanwhile = desk.controller.commit
+    desk.canvas.click(30, 40)
+    np.testing.assert_array_equal(desk.canvas.labels == 1, disc(SHAPE, 30, 40, RADII[0]))
+    assert desk.state.undo == "object 1"
+    assert desk.state.positives == 0
+
+
+def test_a_click_between_looks_ends_the_second_and_is_not_kept() -> None:
+    desk = Desk(looks_twice=True)
+
+    def go_on() -> None:
+        desk.meanwhile = lambda: None
+        desk.controller.commit()
+        desk.canvas.click(30, 60)
+
+    desk.meanwhile = go_on
+    desk.canvas.click(30, 40)
+    assert not desk.canvas.labels.any()
+    assert desk.state.positives == 2
+    assert desk.predictions[-1][2] is None, "the first look was no answer to go on from"
+    assert desk.preview[30, 60]
+
+
 def test_guesses_go_round(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     for _ in range(3):
@@ -150,7 +194,7 @@ def test_every_act_is_undoable(desk: Desk) -> None:
     ("state", "words"),
     [
         ({"obstacle": "Switch to the 2D view."}, "2D view"),
-        ({"answering": True}, "on its way"),
+        ({"answering": True, "candidates": 0}, "on its way"),
         ({"pixels": 0}, "the mask is empty"),
     ],
 )

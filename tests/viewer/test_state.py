@@ -40,7 +40,7 @@ def test_preview_can_be_kept_and_says_how_sure_and_how_long() -> None:
     assert snapshot.cycle == "Guess 1 of 3 (G)"
 
 
-@pytest.mark.parametrize("blocked", [{"answering": True}, {"pixels": 0}, {"candidates": 0}, {"obstacle": "3D"}])
+@pytest.mark.parametrize("blocked", [{"pixels": 0}, {"candidates": 0}, {"obstacle": "3D"}])
 def test_keep_waits_for_a_mask(blocked: dict[str, object]) -> None:
     values: dict[str, object] = {"positives": 1, "candidates": 1, "pixels": 5, **blocked}
     assert not resolve(state(**values)).can_keep

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -69,6 +69,10 @@ class Prediction:
         return Prediction(chosen.mask, chosen.logits, chosen.score, self.candidates, chosen.memo)
 
 
+OnFirst = Callable[[Sequence[Prediction]], None]
+"""Gets each object's answer to a first look at the plane, where others follow; what it raises ends the work."""
+
+
 class PlaneSession(Protocol):
     """One image plane, encoded once, that answers prompts."""
 
@@ -89,6 +93,7 @@ class PlaneSession(Protocol):
         refine: bool = True,
         local_detail: LocalDetail = "prompted",
         previous: Prediction | None = None,
+        on_first: OnFirst | None = None,
     ) -> Prediction:
         """Answer one object's prompts."""
 
@@ -99,5 +104,6 @@ class PlaneSession(Protocol):
         refine: bool = True,
         local_detail: LocalDetail = "prompted",
         previous: Sequence[Prediction | None] | None = None,
+        on_first: OnFirst | None = None,
     ) -> list[Prediction]:
         """Answer several objects' prompts in one batch."""

@@ -20,7 +20,7 @@ from napari_sam2refiner.network.base import joined
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
-from napari_sam2refiner.sessions.base import Candidate, LocalDetail, Prediction
+from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction
 from napari_sam2refiner.sessions.batches import Batches, precision
 from napari_sam2refiner.sessions.conversion import (
     Request,
@@ -173,6 +173,7 @@ class ImageSession:
         refine: bool = True,
         local_detail: LocalDetail = "prompted",
         previous: Prediction | None = None,
+        on_first: OnFirst | None = None,
     ) -> Prediction:
         """Answer one object's prompts.
 
@@ -187,6 +188,9 @@ class ImageSession:
             everywhere. Costs an encoding for each quadrant of the image, once.
         previous : Prediction, optional
             The answer that the prompts correct.
+        on_first : callable, optional
+            Gets a first answer, of a look at the whole plane, before the object is looked at from nearer or farther; is
+            not called where it is not. What it raises ends the work.
 
         Raises
         ------
@@ -197,7 +201,9 @@ class ImageSession:
         InsufficientMemoryError
             If there is not enough memory for a single object.
         """
-        return self.predict_many([prompts], refine=refine, local_detail=local_detail, previous=[previous])[0]
+        return self.predict_many(
+            [prompts], refine=refine, local_detail=local_detail, previous=[previous], on_first=on_first
+        )[0]
 
     def predict_many(
         self,
@@ -206,6 +212,7 @@ class ImageSession:
         refine: bool = True,
         local_detail: LocalDetail = "prompted",
         previous: Sequence[Prediction | None] | None = None,
+        on_first: OnFirst | None = None,
     ) -> list[Prediction]:
         """Answer several objects' prompts in one batch; as `predict`, which see.
 
@@ -217,6 +224,8 @@ class ImageSession:
             As in `predict`.
         previous : sequence of Prediction or None, optional
             One for each object.
+        on_first : callable, optional
+            As in `predict`, with the first answers to all objects, once.
 
         Returns
         -------
@@ -228,21 +237,27 @@ class ImageSession:
         _check(prompts, before, plane.frame.shape, local_detail)
         detail = local_detail if refine and self._refines else None
         if self._model.base.input.looks_again:
-            answers = self._look_again(plane, prompts, before, detail)
+            answers = self._look_again(plane, prompts, before, detail, on_first)
         else:
             answers = self._ask([plane] * len(prompts), prompts, before, detail)
-        answers = [
-            self._kept_elsewhere(answer, one, asked)
-            for answer, one, asked in zip(answers, before, prompts, strict=True)
-        ]
+        answers = self._kept_elsewhere(answers, before, prompts)
         if self._second is not None and refine:
             if self._second.shape is None:
                 self._second.set_image(plane.image.numpy(), "dtype")
             return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
 
-    def _kept_elsewhere(self, answer: Prediction, before: Prediction | None, prompts: Prompts) -> Prediction:
-        """Return an answer to late clicks that changes nothing but what is connected to them."""
+    def _kept_elsewhere(
+        self, answers: Sequence[Prediction], previous: Sequence[Prediction | None], prompts: Sequence[Prompts]
+    ) -> list[Prediction]:
+        """Return answers of which those to late clicks change nothing but what is connected to them."""
+        return [
+            self._changed_at_clicks(answer, before, one)
+            for answer, before, one in zip(answers, previous, prompts, strict=True)
+        ]
+
+    def _changed_at_clicks(self, answer: Prediction, before: Prediction | None, prompts: Prompts) -> Prediction:
+        """Return an answer that changes, to late clicks, nothing but what is connected to them."""
         late = self._model.base.input.late_click
         if late is None or before is None or len(prompts.points) < late:
             return answer
@@ -271,6 +286,7 @@ class ImageSession:
         prompts: Sequence[Prompts],
         previous: Sequence[Prediction | None],
         local_detail: LocalDetail | None,
+        on_first: OnFirst | None,
     ) -> list[Prediction]:
         """Answer on the plane, from farther away and from nearer, as each object's size wants it."""
         answers: list[Prediction | None] = [
@@ -285,6 +301,8 @@ class ImageSession:
         others = [i for i, is_near in enumerate(near) if not is_near]
         asked, before = [prompts[i] for i in others], [previous[i] for i in others]
         seen = self._ask([plane] * len(others), asked, before, local_detail)
+        if on_first is not None and len(others) == len(prompts) and self._is_doubted(plane, prompts, seen):
+            on_first(self._kept_elsewhere(seen, previous, prompts))
         self._look_farther(plane, asked, before, seen, local_detail)
         for i, answer in zip(others, seen, strict=True):
             answers[i] = answer
@@ -292,6 +310,13 @@ class ImageSession:
         # A window is a closer look already; its own quadrants would be one more.
         self._look_closer(plane, prompts, previous, known, None if local_detail is None else "off", near)
         return known
+
+    def _is_doubted(self, plane: View, prompts: Sequence[Prompts], answers: Sequence[Prediction]) -> bool:
+        """Return whether any of these answers is looked at again."""
+        return any(
+            answer.score < SURE or self._window_for(plane, one, answer) is not None
+            for one, answer in zip(prompts, answers, strict=True)
+        )
 
     def _look_farther(
         self,

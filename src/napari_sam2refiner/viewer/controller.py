@@ -24,6 +24,8 @@ from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from psygnal import SignalInstance
 
     from napari_sam2refiner.viewer.canvas import Canvas, Written
@@ -98,6 +100,8 @@ class Controller:
         self._image: Any = None
         self._answers = Answers()
         self._asked: Draft | None = None
+        self._first: tuple[Draft, Answered] | None = None  # until the last answer to that draft is there
+        self._keeping: Draft | None = None  # what is kept as soon as that is there
         self._generation = 0
         self._listing = 0
         self._tidy: tuple[npt.NDArray[np.bool_], Tidying, npt.NDArray[np.bool_]] | None = None  # the latest
@@ -197,8 +201,15 @@ class Controller:
         self._show()
 
     def commit(self) -> None:
-        """Write the preview into the result layer, as the object that was reopened or a new one, and begin the next."""
+        """Write the preview into the result layer, as the object that was reopened or a new one, and begin the next.
+
+        What was answered by a first look is kept as soon as the last one is there.
+        """
         answered = self._answered()
+        if self._first is not None and self._first[1] is answered and self.state.pixels:
+            self._keeping = self._first[0]
+            self._say("")
+            return
         if self._work is None or answered is None or not resolve(self.state).can_keep:
             self._say(explain_not_keeping(self.state))
             return
@@ -396,16 +407,25 @@ class Controller:
         if outcome.error:
             self._fail(outcome.error)
 
+    def _on_first_answer(self, generation: int, draft: Draft, first: deque[Answered], _share: float) -> None:
+        """The plane was looked at; looks from nearer or farther follow."""
+        if self._is_current(generation):
+            self._first = (draft, first[0].choose(draft.choice))
+            self._show()
+
     def _on_answered(self, generation: int, draft: Draft, outcome: Outcome) -> None:
         if not self._is_current(generation):
             return
-        self.state.answering = self.state.encoding = False
+        is_to_be_kept = self._keeping is draft and not outcome.error
+        self._let_go_of_asked()
         if outcome.error:
             self._fail(outcome.error)
         else:
             self._answers.put(draft, outcome.value.choose(draft.choice))
             self.state.news = ""
         self._show()
+        if is_to_be_kept:
+            self.commit()
 
     def _on_listed(self, work: _Work, plane: PlaneIndex, listing: int, outcome: Outcome) -> None:
         """The objects of a plane were counted."""
@@ -526,7 +546,8 @@ class Controller:
         self.state.answering = True
         request = Request(canvas.source, canvas.plane, draft.marks, self._answers.previous(draft), self.state.refines)
         is_wanted = partial(self._is_current, generation)
-        job = Job("answer", partial(self._segmenter.answer, request), is_wanted=is_wanted)
+        on_first = partial(self._on_first_answer, generation, draft, request.first)
+        job = Job("answer", partial(self._segmenter.answer, request), on_first, is_wanted)
         self._submit(job, partial(self._on_answered, generation, draft))
 
     def _prepare(self) -> None:
@@ -557,7 +578,12 @@ class Controller:
     def _drop_answers(self) -> None:
         """Let whatever is being worked out be for nothing."""
         self._new_generation()
+        self._let_go_of_asked()
+
+    def _let_go_of_asked(self) -> None:
+        """Nothing is on its way any more."""
         self.state.answering = self.state.encoding = False
+        self._first = self._keeping = None
 
     # -- drafts, layers, state -------------------------------------------------------------------------------------
 
@@ -572,10 +598,13 @@ class Controller:
         return found or None
 
     def _answered(self) -> Answered | None:
-        """Return the answer to the draft at hand."""
+        """Return the answer to the draft at hand; the first one where the last is on its way."""
         if self._work is None:
             return None
-        return self._answers.get(self._work.draft(self._work.canvas.plane))
+        draft = self._work.draft(self._work.canvas.plane)
+        if self._first is not None and self._first[0] is draft:
+            return self._first[1]
+        return self._answers.get(draft)
 
     def _shown(self, answered: Answered) -> npt.NDArray[np.bool_]:
         """Return the mask of an answer as it is shown and kept: tidied, but as it is where no model was asked."""
@@ -665,7 +694,7 @@ class Controller:
         self._show_answer(answered)
         canvas.set_polarity(not state.negative, state.next_id)
         # While a corrected mask is worked out the one before stays on screen: a flicker would say that it is lost.
-        if not (state.answering and draft.is_question):
+        if answered is not None or not (state.answering and draft.is_question):
             canvas.show_preview(canvas.plane, None if answered is None else self._shown(answered))
 
     def _show_marks(self, marks: Marks) -> None:

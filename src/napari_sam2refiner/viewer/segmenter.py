@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -56,13 +56,17 @@ class PlaneSource(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What is asked of the segmenter: to look at a plane (no marks) or to answer marks on it, refined or not."""
+    """What is asked of the segmenter: to look at a plane (no marks) or to answer marks on it, refined or not.
+
+    Where a first answer is there before the last, it goes to `first`, which is read by another thread.
+    """
 
     source: PlaneSource
     plane: PlaneIndex
     marks: Marks | None = None
     previous: Prediction | None = None
     refine: bool = True
+    first: deque[Answered] = field(default_factory=lambda: deque(maxlen=1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,14 +280,19 @@ class Segmenter:
         for share in self._session(request).encode_in_parts():
             tell(share)
 
-    def answer(self, request: Request, _tell: Tell) -> Answered:
-        """Answer the marks of a request."""
+    def answer(self, request: Request, tell: Tell) -> Answered:
+        """Answer the marks of a request; where it takes several looks, `tell` when the first answer is there."""
         assert request.marks is not None
+
+        def on_first(predictions: Sequence[Prediction]) -> None:
+            request.first.append(Answered(predictions[0], time.perf_counter() - start))
+            tell(0.5)
+
         start = time.perf_counter()
         session = self._session(request)
         assert session.shape is not None
         prompts = request.marks.prompts(session.shape)
-        prediction = session.predict(prompts, refine=request.refine, previous=request.previous)
+        prediction = session.predict(prompts, refine=request.refine, previous=request.previous, on_first=on_first)
         return Answered(prediction, time.perf_counter() - start)
 
     def relabel(self, request: RelabelRequest, tell: Tell) -> Relabelled:

@@ -230,7 +230,7 @@ def resolve(state: DockState) -> Snapshot:
         hint=_hint(state),
         busy=state.loading or state.encoding or state.answering,
         can_click=can_click,
-        can_keep=can_click and settled and state.pixels > 0,
+        can_keep=can_click and has_preview and state.pixels > 0,
         can_clear=can_click and (_prompts(state) > 0 or state.reopened > 0),
         can_cycle=can_click and settled and state.candidates > 1,
         can_change=state.image is not None and not state.obstacle,
@@ -277,7 +277,7 @@ def _status(state: DockState) -> str:
     if state.loading:
         return state.load_news
     if state.answering:
-        return "Working on the new prompt ..."
+        return "Looking closer ..." if state.candidates else "Working on the new prompt ..."
     if state.encoding:
         return "Getting ready for the first click on this plane ..."
     if state.candidates and not state.news:
