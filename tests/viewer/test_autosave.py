@@ -79,7 +79,7 @@ def test_labels_and_prompts_come_back(make_desk: MakeDesk) -> None:
 def test_a_reopened_object_comes_back_open(make_desk: MakeDesk) -> None:
     first = make_desk()
     keep(first, 20, 20)
-    first.controller.reopen(1)
+    first.controller.objects.reopen(1)
     first.canvas.click(20, 30)
     first.controller.close()
     second = make_desk()
@@ -101,7 +101,7 @@ def test_bringing_back_can_be_undone_and_leaves_what_is_there(make_desk: MakeDes
     second.controller.bring_back()
     assert (second.canvas.labels[before > 0] == before[before > 0]).all()
     assert sorted(np.unique(second.canvas.labels)) == [0, 1, 2], "not as one object"
-    second.controller.reopen(2)
+    second.controller.objects.reopen(2)
     assert second.canvas.read_marks(second.canvas.plane) == Marks(((20, 20, True),))
     for _ in range(2):
         second.controller.undo()
@@ -203,7 +203,7 @@ def test_undone_objects_do_not_come_back(make_desk: MakeDesk) -> None:
     first = make_desk()
     keep(first, 20, 20)
     keep(first, 40, 60)
-    first.controller.delete(1)
+    first.controller.objects.delete(1)
     first.controller.close()
     second = make_desk()
     second.controller.bring_back()

@@ -8,7 +8,7 @@ from desk import SHAPE, Desk
 from fakes import RADII, disc
 
 from napari_sam2refiner.labels.tidy import Tidying
-from napari_sam2refiner.viewer import controller as controller_module
+from napari_sam2refiner.viewer import listing
 from napari_sam2refiner.viewer.drafts import Marks
 from napari_sam2refiner.viewer.state import resolve
 
@@ -57,7 +57,7 @@ def test_objects_of_the_plane_that_is_shown_are_listed() -> None:
 def test_a_reopened_object_is_shown_as_it_is_with_its_prompts(desk: Desk) -> None:
     keep(desk, 20, 20)
     asked = len(desk.predictions)
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     np.testing.assert_array_equal(desk.preview, disc(SHAPE, 20, 20, RADII[0]))
     assert desk.canvas.read_marks(desk.canvas.plane) == Marks(((20, 20, True),))
     assert desk.state.score == pytest.approx(0.9)
@@ -70,7 +70,7 @@ def test_a_reopened_object_is_shown_as_it_is_with_its_prompts(desk: Desk) -> Non
 def test_a_reopened_object_is_corrected_and_kept_under_its_id(desk: Desk) -> None:
     keep(desk, 20, 20)
     keep(desk, 40, 60)
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     desk.canvas.click(20, 30)
     before = desk.predictions[-1][2]
     np.testing.assert_array_equal(before.mask, disc(SHAPE, 20, 20, RADII[0]))
@@ -90,18 +90,18 @@ def test_a_reopened_object_is_corrected_and_kept_under_its_id(desk: Desk) -> Non
 
 def test_an_object_whose_correction_was_undone_has_the_prompts_from_before(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     desk.canvas.click(20, 30)
     desk.controller.commit()
     for _ in range(3):
         desk.controller.undo()
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     assert desk.canvas.read_marks(desk.canvas.plane) == Marks(((20, 20, True),))
 
 
 def test_a_smaller_mask_leaves_nothing_of_the_one_before(desk: Desk) -> None:
     desk.canvas.labels[10:30, 10:30] = 4
-    desk.controller.reopen(4)
+    desk.controller.objects.reopen(4)
     desk.controller.toggle_negative()
     desk.canvas.click(10, 10)
     desk.controller.commit()
@@ -113,7 +113,7 @@ def test_a_smaller_mask_leaves_nothing_of_the_one_before(desk: Desk) -> None:
 def test_clearing_a_reopened_object_leaves_it_as_it_was(desk: Desk) -> None:
     keep(desk, 20, 20)
     before = desk.canvas.labels.copy()
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     desk.canvas.click(20, 30)
     desk.controller.clear()
     np.testing.assert_array_equal(desk.canvas.labels, before)
@@ -125,7 +125,7 @@ def test_clearing_a_reopened_object_leaves_it_as_it_was(desk: Desk) -> None:
 
 def test_taking_back_every_correction_shows_the_object_as_it_was(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     marks = desk.canvas.read_marks(desk.canvas.plane)
     desk.canvas.click(20, 30)
     asked = len(desk.predictions)
@@ -137,7 +137,7 @@ def test_taking_back_every_correction_shows_the_object_as_it_was(desk: Desk) -> 
 
 def test_another_model_goes_on_from_the_object_as_it_was(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     desk.controller.choose_model("tiny")
     np.testing.assert_array_equal(desk.preview, disc(SHAPE, 20, 20, RADII[0]))
     desk.canvas.click(20, 30)
@@ -147,16 +147,16 @@ def test_another_model_goes_on_from_the_object_as_it_was(desk: Desk) -> None:
 def test_nothing_is_reopened_while_an_object_is_at_hand(desk: Desk) -> None:
     keep(desk, 20, 20)
     desk.canvas.click(40, 60)
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     assert desk.state.reopened == 0
     assert desk.canvas.read_marks(desk.canvas.plane) == Marks(((40, 60, True),))
     assert "first" in desk.state.news
 
 
 def test_what_is_not_there_is_not_reopened(desk: Desk) -> None:
-    desk.controller.reopen(3)
+    desk.controller.objects.reopen(3)
     assert "not on this plane" in desk.state.news
-    desk.controller.reopen()
+    desk.controller.objects.reopen()
     assert "Point at" in desk.state.news
     assert desk.state.undo == ""
 
@@ -165,10 +165,10 @@ def test_the_object_under_the_mouse_is_meant_by_default(desk: Desk) -> None:
     keep(desk, 20, 20)
     keep(desk, 40, 60)
     desk.canvas.object_under_mouse = 2
-    desk.controller.reopen()
+    desk.controller.objects.reopen()
     assert desk.state.reopened == 2
     desk.controller.clear()
-    desk.controller.delete()
+    desk.controller.objects.delete()
     assert [row.object_id for row in desk.state.objects] == [1]
 
 
@@ -176,7 +176,7 @@ def test_a_deleted_object_comes_back_with_undo(desk: Desk) -> None:
     keep(desk, 20, 20)
     keep(desk, 40, 60)
     before = desk.canvas.labels.copy()
-    desk.controller.delete(1)
+    desk.controller.objects.delete(1)
     assert set(np.unique(desk.canvas.labels)) == {0, 2}
     assert desk.state.undo == "deleting object 1"
     desk.controller.undo()
@@ -187,8 +187,8 @@ def test_a_deleted_object_comes_back_with_undo(desk: Desk) -> None:
 
 def test_deleting_the_object_at_hand_ends_its_correction(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.reopen(1)
-    desk.controller.delete(1)
+    desk.controller.objects.reopen(1)
+    desk.controller.objects.delete(1)
     assert desk.preview is None
     assert desk.state.reopened == 0
     desk.controller.undo()
@@ -199,20 +199,20 @@ def test_deleting_the_object_at_hand_ends_its_correction(desk: Desk) -> None:
 def test_an_object_that_cannot_be_deleted_is_told_of(desk: Desk) -> None:
     keep(desk, 20, 20)
     desk.canvas.labels.flags.writeable = False
-    desk.controller.delete(1)
+    desk.controller.objects.delete(1)
     assert "read-only" in desk.errors[-1]
     assert desk.state.undo == "object 1"
 
 
 def test_a_chosen_object_is_shown(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.look_at(1)
+    desk.controller.objects.look_at(1)
     assert desk.canvas.centered == [(desk.canvas.plane, 1)]
 
 
 def test_objects_of_a_plane_that_is_too_large_are_not_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(desk, 20, 20)
-    monkeypatch.setattr(controller_module, "LARGEST_LISTED", 100)
+    monkeypatch.setattr(listing, "LARGEST_LISTED", 100)
     keep(desk, 40, 60)
     assert desk.state.objects == ()
     assert "not listed" in resolve(desk.state).listed
@@ -220,7 +220,7 @@ def test_objects_of_a_plane_that_is_too_large_are_not_listed(desk: Desk, monkeyp
 
 def test_strokes_of_a_reopened_object_stay(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     desk.canvas.labels[50, 70] = 1
     desk.canvas.click(20, 30)
     desk.controller.commit()
@@ -230,19 +230,19 @@ def test_strokes_of_a_reopened_object_stay(desk: Desk) -> None:
 def test_a_reopened_object_is_not_tidied_before_it_is_changed(desk: Desk) -> None:
     desk.canvas.labels[10:12, 10:12] = desk.canvas.labels[30:40, 30:40] = 3
     desk.controller.set_tidying(Tidying(specks=20))
-    desk.controller.reopen(3)
+    desk.controller.objects.reopen(3)
     assert desk.preview[10, 10]
 
 
 def test_a_deleted_objects_prompts_are_not_those_of_the_next_with_its_id(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.delete(1)
+    desk.controller.objects.delete(1)
     desk.canvas.labels[40:50, 40:50] = 1
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     assert not desk.canvas.read_marks(desk.canvas.plane)
     desk.controller.undo()
     desk.controller.undo()
-    desk.controller.reopen(1)
+    desk.controller.objects.reopen(1)
     assert desk.canvas.read_marks(desk.canvas.plane) == Marks(((20, 20, True),))
 
 
@@ -250,8 +250,8 @@ def test_nothing_is_changed_where_nothing_can_be_clicked(desk: Desk) -> None:
     keep(desk, 20, 20)
     desk.canvas.obstacle = "The slider has left this image."
     desk.canvas.plane_changed.emit()
-    desk.controller.delete(1)
-    desk.controller.reopen(1)
+    desk.controller.objects.delete(1)
+    desk.controller.objects.reopen(1)
     assert (desk.canvas.labels == 1).any()
     assert desk.state.reopened == 0
     assert "slider" in resolve(desk.state).hint

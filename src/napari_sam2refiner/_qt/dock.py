@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -39,8 +40,8 @@ KEYS = {
     "Shift-U": "redo",
     "W": "clear",
     "Q": "start_boxing",
-    "Shift-K": "reopen",
-    "Shift-W": "delete",
+    "Shift-K": "objects.reopen",
+    "Shift-W": "objects.delete",
 }
 
 
@@ -117,9 +118,9 @@ class SegmentDock(ModelDock):
         self.tidy.chosen.connect(controller.set_tidying)
         self.earlier.wanted.connect(controller.bring_back)
         self.earlier.unwanted.connect(controller.discard_found)
-        self.objects.object_chosen.connect(controller.look_at)
-        self.objects.reopen_asked.connect(controller.reopen)
-        self.objects.delete_asked.connect(controller.delete)
+        self.objects.object_chosen.connect(controller.objects.look_at)
+        self.objects.reopen_asked.connect(controller.objects.reopen)
+        self.objects.delete_asked.connect(controller.objects.delete)
 
     def _begin(self) -> None:
         """Begin with the active layer where that is an image, once the dock is where its combo can see the viewer.
@@ -153,7 +154,7 @@ class SegmentDock(ModelDock):
     def _bind_keys(self) -> None:
         """Bind the keys to the viewer; one that somebody else has taken stays theirs."""
         for key, action in KEYS.items():
-            method = getattr(self.controller, action)
+            method = attrgetter(action)(self.controller)
             try:
                 self._viewer.bind_key(key, lambda viewer, method=method: method())  # noqa: ARG005
             except ValueError:

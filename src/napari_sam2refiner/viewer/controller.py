@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -12,43 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.labels.tidy import Tidying, tidy
-from napari_sam2refiner.labels.write import areas_in
-from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.autosave import Autosave, Found, OriginsByObject, Prompted, Restored, read
+from napari_sam2refiner.viewer.autosave import Autosave, Found, Restored, read
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
-from napari_sam2refiner.viewer.history import Act, History
+from napari_sam2refiner.viewer.history import Act
 from napari_sam2refiner.viewer.keeping import Keeping
+from napari_sam2refiner.viewer.listing import Listing
 from napari_sam2refiner.viewer.loader import ModelLoader, Submit
-from napari_sam2refiner.viewer.objects import Origin, Origins
+from napari_sam2refiner.viewer.object_acts import ObjectActs
+from napari_sam2refiner.viewer.objects import Origin
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
+from napari_sam2refiner.viewer.work import Drafts, Work
 
 if TYPE_CHECKING:
     from collections import deque
 
     from psygnal import SignalInstance
 
-    from napari_sam2refiner.viewer.canvas import Canvas, Written
-
-
-Drafts = dict[PlaneIndex, Draft]
-
-LARGEST_LISTED = 2**25  # pixels of a plane whose objects are counted in some tens of milliseconds
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """What is in hand on one image: the draft of each plane, how objects came about, and what can be undone."""
-
-    canvas: Canvas
-    keeping: Keeping
-    drafts: Drafts = field(default_factory=dict)
-    history: History = field(default_factory=History)
-    origins: Origins = field(default_factory=Origins)
-
-    def draft(self, plane: PlaneIndex) -> Draft:
-        """Return the draft of a plane; an empty one where nothing is marked."""
-        return self.drafts.setdefault(plane, Draft())
+    from napari_sam2refiner.viewer.canvas import Canvas
 
 
 class Controller:
@@ -76,6 +56,8 @@ class Controller:
 
     Attributes
     ----------
+    objects : ObjectActs
+        What users do to objects of the result.
     is_closed : bool
         Whether it has let go of everything.
     """
@@ -95,15 +77,14 @@ class Controller:
         self._make_canvas = make_canvas
         self._report = report
         self._autosave = autosave
-        self._works: dict[Any, _Work] = {}  # by image
-        self._work: _Work | None = None
+        self._works: dict[Any, Work] = {}  # by image
+        self._work: Work | None = None
         self._image: Any = None
         self._answers = Answers()
         self._asked: Draft | None = None
         self._first: tuple[Draft, Answered] | None = None  # until the last answer to that draft is there
         self._keeping: Draft | None = None  # what is kept as soon as that is there
         self._generation = 0
-        self._listing = 0
         self._tidy: tuple[npt.NDArray[np.bool_], Tidying, npt.NDArray[np.bool_]] | None = None  # the latest
         self._models = ModelLoader(
             state,
@@ -113,6 +94,8 @@ class Controller:
             on_replaced=self._answers.clear,
             on_finished=self._on_load_finished,
         )
+        self._listing = Listing(state, submit, self._at_hand)
+        self.objects = ObjectActs(state, self._at_hand, self._say, self._fail_because, self._drop_answers)
         self.is_closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
@@ -197,7 +180,7 @@ class Controller:
         choice = (answered.choice + 1) % len(answered.prediction.candidates)
         after = before.then(before.marks, choice)
         self._answers.put(after, answered.choose(choice))
-        self._change_drafts(f"guess {choice + 1}", {plane: before}, {plane: after})
+        self._work.change_drafts(f"guess {choice + 1}", {plane: before}, {plane: after})
         self._show()
 
     def commit(self) -> None:
@@ -228,8 +211,8 @@ class Controller:
             return
         score = float(answered.prediction.score)
         origin = Origin(before.marks, None if isnan(score) else score)
-        self._change_result(f"object {object_id}", written, object_id, origin, Draft())
-        self._list_objects()  # now with the score
+        self._work.change_result(f"object {object_id}", written, object_id, origin, Draft())
+        self._listing.ask()  # now with the score
         self.state.negative = False
         if canvas.is_boxing:
             canvas.start_clicking()
@@ -244,52 +227,9 @@ class Controller:
         if before.marks or before.reopened:
             self._drop_answers()
             after = {plane: Draft()}
-            self._change_drafts("clearing", {plane: before}, after)
-            self._restore(self._work, after)
+            self._work.change_drafts("clearing", {plane: before}, after)
+            self._work.restore(after)
             self._say(f"Object {before.object_id} stays as it was." if before.reopened else "")
-
-    def reopen(self, object_id: int | None = None) -> None:
-        """Take an object of the result in hand again, the one under the mouse by default; it stays until it is kept."""
-        found = self._object(object_id)
-        if self._work is None or found is None:
-            return
-        work, plane = self._work, self._work.canvas.plane
-        before = work.draft(plane)
-        if before.marks or before.reopened:
-            self._say("Keep the object at hand (K) or clear it (W) first.")
-            return
-        labels = work.canvas.labels_on(plane)
-        reopened = None if labels is None else work.origins.reopen(plane, found, labels)
-        if reopened is None:
-            self._say(f"Object {found} is not on this plane.")
-            return
-        self._drop_answers()
-        after = {plane: Draft(reopened.marks, reopened=reopened)}
-        self._change_drafts(f"reopening object {found}", {plane: before}, after)
-        self._restore(work, after)
-        self.start_clicking()
-        self._say("")
-
-    def delete(self, object_id: int | None = None) -> None:
-        """Take an object out of the result on the plane that is shown, the one under the mouse by default."""
-        found = self._object(object_id)
-        if self._work is None or found is None:
-            return
-        work, plane = self._work, self._work.canvas.plane
-        before = work.draft(plane)
-        after = Draft() if before.object_id == found else before
-        try:
-            erased = work.canvas.erase(plane, found)
-        except Exception as error:  # whatever a layer raises
-            self._fail_because("The object cannot be deleted", error)
-            return
-        self._change_result(f"deleting object {found}", erased, found, None, after)
-        self._say(f"Object {found} deleted.")
-
-    def look_at(self, object_id: int) -> None:
-        """Show an object of the plane that is shown in the middle of the view."""
-        if self._work is not None:
-            self._work.canvas.center_on(self._work.canvas.plane, object_id)
 
     def bring_back(self) -> None:
         """Go on with the earlier work on this image, undoably."""
@@ -330,6 +270,7 @@ class Controller:
             self._forget(work)
         self._drop_answers()
         self._models.close()
+        self._listing.close()
         self.is_closed = True
         if self._autosave is not None:
             self._autosave.close()
@@ -346,11 +287,11 @@ class Controller:
         """A slider moved, or axes were rolled: the object of that plane is at hand now."""
         self._take_marks()  # what was pasted came without a word
         self._drop_answers()
-        self._list_objects()
+        self._listing.ask()
         self._look()
         self._say("")
 
-    def _on_image_changed(self, work: _Work, reshaped: bool) -> None:
+    def _on_image_changed(self, work: Work, reshaped: bool) -> None:
         """The pixels are others now: what was seen is void, and where the shape is another, so are the prompts."""
         is_at_hand = work is self._work
         if reshaped:
@@ -365,7 +306,7 @@ class Controller:
             self._look()
             self._say("The image has changed.")
 
-    def _on_image_removed(self, work: _Work) -> None:
+    def _on_image_removed(self, work: Work) -> None:
         """An image is gone: whatever was being worked out for it is dropped."""
         is_at_hand, was_busy = work is self._work, self.state.answering
         self._forget(work)
@@ -381,7 +322,7 @@ class Controller:
             self._work.history.add(
                 Act("deleting the result", partial(canvas.bring_back, layer), partial(canvas.take_away, layer))
             )
-            self._list_objects()
+            self._listing.ask()
         comes_back = self._take_marks() or role == "result"
         if role == "prompts":
             canvas.start_clicking()
@@ -427,19 +368,13 @@ class Controller:
         if is_to_be_kept:
             self.commit()
 
-    def _on_listed(self, work: _Work, plane: PlaneIndex, listing: int, outcome: Outcome) -> None:
-        """The objects of a plane were counted."""
-        if listing == self._listing and work is self._work and not outcome.error:
-            areas = outcome.value
-            self.state.objects = work.origins.rows(plane, areas, work.canvas.colors_of(list(areas)))
-
-    def _on_labels_changed(self, work: _Work, block: Any) -> None:
+    def _on_labels_changed(self, work: Work, block: Any) -> None:
         """Something was written or painted into the result."""
         if work is self._work:
-            self._list_objects()
+            self._listing.ask()
         work.keeping.touch(block)
 
-    def _on_read(self, work: _Work, found: Found, outcome: Outcome) -> None:
+    def _on_read(self, work: Work, found: Found, outcome: Outcome) -> None:
         """Earlier work was read; it stays where it is, and what comes of it is kept anew."""
         if work is not self._work:  # the user has gone to another image
             work.keeping.found = found
@@ -453,74 +388,21 @@ class Controller:
         except Exception as error:  # whatever a layer raises
             self._fail_because("Earlier work cannot be brought back", error)
             return
-        self._note_origins(work, restored.origins)
-        before, after = self._taken_up(work, restored)
-
-        def undo() -> None:
-            written.undo()
-            for plane, object_id in restored.origins:
-                work.origins.note(plane, object_id, None)
-            self._restore(work, before)
-
-        def redo() -> None:
-            written.redo()
-            self._note_origins(work, restored.origins)
-            self._restore(work, after)
-
-        self._restore(work, after)
-        work.history.add(Act("bringing back earlier work", undo, redo))
+        work.bring_back(restored, written)
+        self._listing.ask()
         self._look()
         self._say("Earlier work is back.")
 
-    def _on_prompts(self, work: _Work, restored: Restored) -> None:
+    def _on_prompts(self, work: Work, restored: Restored) -> None:
         """The prompts of a result that stayed in the viewer were read."""
-        self._note_origins(work, restored.origins)
-        _, after = self._taken_up(work, restored)
-        if after and work is self._work:
-            self._restore(work, after)
-            self._look()
-            self._show()
-
-    def _taken_up(self, work: _Work, restored: Restored) -> tuple[Drafts, Drafts]:
-        """Return the drafts of planes where nothing is at hand, and what was at hand there earlier."""
-        before = {plane: work.draft(plane) for plane in restored.at_hand}
-        before = {plane: draft for plane, draft in before.items() if not (draft.marks or draft.reopened)}
-        return before, {plane: self._drafted(work, plane, restored.at_hand[plane]) for plane in before}
-
-    def _note_origins(self, work: _Work, origins: OriginsByObject) -> None:
-        """Take up how objects came about."""
-        for (plane, object_id), origin in origins.items():
-            work.origins.note(plane, object_id, origin)
+        is_at_hand = work.take_up(restored)
         if work is self._work:
-            self._list_objects()
-
-    def _drafted(self, work: _Work, plane: PlaneIndex, prompted: Prompted) -> Draft:
-        """Return an object that was at hand earlier."""
-        labels = work.canvas.labels_on(plane)
-        reopened = None
-        if prompted.object_id is not None and labels is not None:
-            reopened = work.origins.reopen(plane, prompted.object_id, labels)
-        first = None if reopened is None else Draft(reopened.marks, reopened=reopened)
-        return Draft(prompted.marks, prompted.choice, first, reopened)
+            self._listing.ask()
+            if is_at_hand:
+                self._look()
+                self._show()
 
     # -- requests --------------------------------------------------------------------------------------------------
-
-    def _list_objects(self) -> None:
-        """Have the objects of the plane that is shown listed; the newest list wins."""
-        self._listing += 1
-        work, listing = self._work, self._listing
-        labels = None if work is None else work.canvas.labels_on(work.canvas.plane)
-        self.state.too_large_to_list = labels is not None and labels.size > LARGEST_LISTED
-        if work is None or labels is None or self.state.too_large_to_list:
-            self.state.objects = ()
-            return
-        is_wanted = partial(self._is_newest_list, listing)
-        job = Job("list", lambda _: areas_in(labels), is_wanted=is_wanted)
-        self._submit(job, partial(self._on_listed, work, work.canvas.plane, listing))
-
-    def _is_newest_list(self, listing: int) -> bool:
-        """Return whether nobody has asked for another list since; the worker asks this too."""
-        return listing == self._listing and not self.is_closed
 
     def _look(self) -> None:
         """Answer the draft at hand, or get ready for its next prompt."""
@@ -587,15 +469,9 @@ class Controller:
 
     # -- drafts, layers, state -------------------------------------------------------------------------------------
 
-    def _object(self, object_id: int | None) -> int | None:
-        """Return an object's id, by default of the one under the mouse; None, and say so, where none is meant."""
-        if self._work is None or not resolve(self.state).can_change:
-            self._say(self.state.obstacle)
-            return None
-        found = self._work.canvas.object_under_mouse if object_id is None else object_id
-        if not found:
-            self._say("Point at an object of the result, or choose one in the list.")
-        return found or None
+    def _at_hand(self) -> Work | None:
+        """Return the work on the image at hand."""
+        return self._work
 
     def _answered(self) -> Answered | None:
         """Return the answer to the draft at hand; the first one where the last is on its way."""
@@ -630,48 +506,12 @@ class Controller:
         before = {plane: drafts[plane] for plane in after}
         error = _refuse(work.canvas, before, after)
         if error:
-            self._restore(work, before)
+            work.restore(before)
             self._fail(error)
         elif after:
             self._drop_answers()
-            self._change_drafts(_difference(before, after), before, after)
+            self._work.change_drafts(_difference(before, after), before, after)
         return bool(after) and not error
-
-    def _change_drafts(self, what: str, before: Drafts, after: Drafts) -> None:
-        """Take new drafts, undoably."""
-        assert self._work is not None
-        work = self._work
-        work.drafts.update(after)
-        _clear_previews(work.canvas, after)
-        work.history.add(Act(what, partial(self._revisit, work, before), partial(self._revisit, work, after)))
-
-    def _change_result(self, what: str, written: Written, object_id: int, origin: Origin | None, draft: Draft) -> None:
-        """Go on, undoably, from a change of an object on the plane that is shown, with its origin and a new draft."""
-        assert self._work is not None
-        work, plane = self._work, self._work.canvas.plane
-        before, earlier = work.draft(plane), work.origins.note(plane, object_id, origin)
-
-        def put(change: Callable[[], None], origin: Origin | None, draft: Draft) -> None:
-            work.origins.note(plane, object_id, origin)
-            change()
-            self._revisit(work, {plane: draft})
-
-        self._restore(work, {plane: draft})
-        undo, redo = partial(put, written.undo, earlier, before), partial(put, written.redo, origin, draft)
-        work.history.add(Act(what, undo, redo))
-
-    def _restore(self, work: _Work, drafts: Drafts) -> None:
-        """Put drafts back."""
-        work.drafts.update(drafts)
-        _clear_previews(work.canvas, drafts)
-        for plane, draft in drafts.items():
-            work.canvas.write_marks(plane, draft.marks)
-
-    def _revisit(self, work: _Work, drafts: Drafts) -> None:
-        """Put drafts back, and go where one can be seen."""
-        self._restore(work, drafts)
-        shown = work.canvas.plane
-        work.canvas.go_to(shown if shown in drafts else next(iter(drafts)))
 
     def _show(self) -> None:
         """Bring state and preview into line with the draft at hand."""
@@ -732,7 +572,7 @@ class Controller:
         """Take up the work on an image, new or as it was left."""
         if image not in self._works:
             canvas = self._make_canvas(image)
-            self._works[image] = _Work(canvas, Keeping(canvas, self._autosave, self._submit))
+            self._works[image] = Work(canvas, Keeping(canvas, self._autosave, self._submit))
             for signal, slot in self._connections(self._works[image]):
                 signal.connect(slot)
         self._work = self._works[image]
@@ -744,7 +584,7 @@ class Controller:
             self._image = None
             self._fail(f"There is not enough memory for labels of all of {canvas.name}; crop it, or open a part of it.")
             return
-        self._list_objects()
+        self._listing.ask()
         self._look()
         self._work.keeping.begin(partial(self._on_prompts, self._work), self._show)
 
@@ -754,9 +594,9 @@ class Controller:
             self._drop_answers()
             self._work.canvas.detach()
             self._work = None
-            self._list_objects()
+            self._listing.ask()
 
-    def _forget(self, work: _Work) -> None:
+    def _forget(self, work: Work) -> None:
         """Let go of an image and of what was seen of it; its result layer stays."""
         if work is self._work:
             self._leave()
@@ -773,7 +613,7 @@ class Controller:
         self._tidy = None
         self._submit(Job("forget", self._segmenter.forget), lambda _: None)
 
-    def _connections(self, work: _Work) -> list[tuple[SignalInstance, Callable[..., None]]]:
+    def _connections(self, work: Work) -> list[tuple[SignalInstance, Callable[..., None]]]:
         canvas = work.canvas
         return [
             (canvas.marks_changed, self._on_marks_changed),
@@ -784,13 +624,6 @@ class Controller:
             (canvas.layer_lost, self._on_layer_lost),
             (canvas.labels_changed, partial(self._on_labels_changed, work)),
         ]
-
-
-def _clear_previews(canvas: Canvas, drafts: Drafts) -> None:
-    """Take away previews of planes that are not shown and have no marks any more; across them they can be seen."""
-    for plane, draft in drafts.items():
-        if plane != canvas.plane and not draft.marks.count:
-            canvas.show_preview(plane, None)
 
 
 def _refuse(canvas: Canvas, before: Drafts, after: Drafts) -> str:
