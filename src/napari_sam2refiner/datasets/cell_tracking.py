@@ -25,6 +25,7 @@ import numpy as np
 from napari_sam2refiner.datasets.fields import DataSet, Field, LazyFields, Split, make_field
 from napari_sam2refiner.datasets.sequences import AnnotatedSequence
 from napari_sam2refiner.errors import ReadError
+from napari_sam2refiner.labels.exchange.lineage import read_tracks
 from napari_sam2refiner.planes.files import read_plane
 from napari_sam2refiner.planes.image_file import ImageFile
 
@@ -66,12 +67,7 @@ def _tracked(name: str, sequence: Path) -> AnnotatedSequence | None:
     table = marks / "man_track.txt"
     if not table.exists():
         return None
-    try:
-        rows = [[int(word) for word in line.split()] for line in table.read_text(encoding="utf-8").splitlines()]
-        parents = {number: parent for number, _, _, parent in filter(None, rows)}
-    except (OSError, ValueError) as error:
-        msg = f"{table} cannot be read ({error}); give rows of an id, first and last frame, and a parent or 0."
-        raise ReadError(msg) from error
+    parents = {track.label: track.parent for track in read_tracks(table)}
     frames = sorted(sequence.glob("t[0-9]*.tif"))
     if frames:
         with ImageFile(frames[0]) as file:

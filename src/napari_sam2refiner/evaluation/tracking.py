@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError, ReadError
+from napari_sam2refiner.errors import InvalidConfigError, ReadError
+from napari_sam2refiner.labels.exchange.lineage import Track, as_tracks
 from napari_sam2refiner.labels.thresholds import otsu_watershed
 from napari_sam2refiner.labels.write import ids_in, next_free_id
 from napari_sam2refiner.planes.intensity import rescale
@@ -32,20 +33,9 @@ if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import SAM2Refiner
     from napari_sam2refiner.network.window_memory import WindowMemory
 
-MOST = 65535  # labels in a file of the challenge
-
 Labels = npt.NDArray[Any]
 Tracker = Callable[["AnnotatedSequence", range], Iterator[Labels]]
 """(sequence, frames) to the objects of each frame, in their order."""
-
-
-class Track(NamedTuple):
-    """A row of man_track.txt: an object on every frame from first to last, and what it came from (0: nothing)."""
-
-    label: int
-    first: int
-    last: int
-    parent: int
 
 
 class Tracked(NamedTuple):
@@ -112,41 +102,6 @@ def measure_tracks(sequence: AnnotatedSequence, trackers: dict[str, Tracker], fr
             seg = float(measured["SEG"]) if "SEG" in measures else float("nan")
             found[who] = Tracked(len(known), len(tracks), seg, float(measured["TRA"]))
     return found
-
-
-def as_tracks(frames: Sequence[Labels], parents: Mapping[int, int]) -> tuple[list[Labels], list[Track]]:
-    """Split every object that is away for some frames into one track for each stay, since a track has no gaps.
-
-    Labels are given anew, from 1. A later stay has the stay before as its parent; a parent that is nowhere is none.
-
-    Returns
-    -------
-    list of (Y, X) uint16 array
-    list of Track
-
-    Raises
-    ------
-    InvalidLabelsError
-        If there are more tracks than 16 bits hold.
-    """
-    where: dict[int, list[int]] = {}
-    for t, labels in enumerate(frames):
-        for number in ids_in(labels):
-            where.setdefault(number, []).append(t)
-    stays = {n: np.split(times, np.flatnonzero(np.diff(times) > 1) + 1) for n, times in sorted(where.items())}
-    if (count := sum(map(len, stays.values()))) > MOST:
-        msg = f"there are {count} tracks, but their files hold {MOST}; ask for fewer frames."
-        raise InvalidLabelsError(msg)
-    out, tracks = [np.zeros(labels.shape, np.uint16) for labels in frames], []
-    last = dict(zip(stays, np.cumsum([len(parts) for parts in stays.values()]).tolist(), strict=True))
-    for number, parts in stays.items():
-        parent = last.get(parents.get(number, 0), 0)
-        for label, stay in enumerate(parts, last[number] - len(parts) + 1):
-            for t in stay:
-                out[t][frames[t] == number] = label
-            tracks.append(Track(label, int(stay[0]), int(stay[-1]), parent))
-            parent = label
-    return out, tracks
 
 
 def _write(folder: Path, name: str, frames: Sequence[Labels], parents: Mapping[int, int]) -> list[Track]:

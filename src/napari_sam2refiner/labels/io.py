@@ -50,7 +50,7 @@ def save_labels(path: str | os.PathLike[str], labels: npt.NDArray[Any]) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         msg = f"{path} cannot be written: labels are saved as TIFF; end the name in .tif."
         raise SaveError(msg)
-    labels = _compact(np.asarray(labels))
+    labels = compact(np.asarray(labels))
     with written_whole(path) as partial:
         tifffile.imwrite(partial, labels, compression="zlib", photometric="minisblack")
     return path
@@ -134,7 +134,7 @@ def load_labels(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     return labels
 
 
-def _compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def compact(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return labels in the smallest dtype, uint16 or larger, that holds them."""
     seen = f"the labels have shape {labels.shape} and dtype {labels.dtype}"
     if labels.dtype.kind not in "biu" or not 2 <= labels.ndim <= 5 or labels.size == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -62,8 +63,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         msg = f"{path} cannot be written: {error.strerror or error}; choose another folder or free some space."
         raise SaveError(msg) from error
     finally:
-        with suppress(OSError):  # the error that left it there matters more
-            if partial.is_dir():
-                shutil.rmtree(partial)
-            else:
-                partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    """Take away what was not moved; the error that left it there matters more than one here."""
+    with suppress(OSError):
+        partial.unlink(missing_ok=True)
+    for _ in range(5):
+        if not partial.is_dir():
+            return
+        shutil.rmtree(partial, ignore_errors=True)
+        time.sleep(0.05)  # where one chunk of a Zarr array has failed, others may still be on their way
