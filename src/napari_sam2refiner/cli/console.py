@@ -67,7 +67,7 @@ class NumbersCommand(TyperCommand):
     typer has no lists of tuples, so the numbers of one option are joined to "3,4" before it sees them.
     """
 
-    counts = {"--point": 2, "--negative": 2, "--box": 4}  # noqa: RUF012 - a constant
+    counts = {"--point": 2, "--negative": 2, "--box": 4, "--scale": 4, "--shape": 4}  # noqa: RUF012 - a constant
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Join the numbers, then parse as usual."""
