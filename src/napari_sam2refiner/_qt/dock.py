@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_sam2refiner._qt.export_panel import ExportPanel
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.object_panel import ObjectPanel
@@ -19,6 +20,8 @@ from napari_sam2refiner._qt.parts import Scrolled
 from napari_sam2refiner._qt.tidy_panel import TidyPanel
 from napari_sam2refiner.viewer.autosave import Autosave, root
 from napari_sam2refiner.viewer.controller import Controller
+from napari_sam2refiner.viewer.exporter import Exporter
+from napari_sam2refiner.viewer.layers.exchange import add_objects, image_at_hand
 from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
 from napari_sam2refiner.viewer.state import DockState, default_model, resolve
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     import napari
 
     from napari_sam2refiner._qt.worker import Worker
+    from napari_sam2refiner.labels.exchange.objects import LabelledObjects
     from napari_sam2refiner.sessions.base import PlaneSession
+    from napari_sam2refiner.viewer.exporter import ImageAtHand
     from napari_sam2refiner.viewer.loader import Submit
     from napari_sam2refiner.viewer.state import ModelChoice
 
@@ -89,10 +94,14 @@ class SegmentDock(ModelDock):
         self._release = partial(_release, napari_viewer, self._bound_keys, self.controller, self._worker)
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
+        self.exchange = ExportPanel()
+        self._exporter = Exporter(
+            self._submit, self._image_at_hand, self._add_objects, self.exchange.set_note, show_error
+        )
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(6, 6, 6, 6)
-        for panel in (self.source, self.earlier, self.prompts, self.status, self.tidy, self.objects):
+        for panel in (self.source, self.earlier, self.prompts, self.status, self.tidy, self.objects, self.exchange):
             column.addWidget(panel)
         column.addStretch(1)
         frame = QVBoxLayout(self)
@@ -121,6 +130,8 @@ class SegmentDock(ModelDock):
         self.objects.object_chosen.connect(controller.objects.look_at)
         self.objects.reopen_asked.connect(controller.objects.reopen)
         self.objects.delete_asked.connect(controller.objects.delete)
+        self.exchange.export_asked.connect(self._exporter.export)
+        self.exchange.import_asked.connect(self._exporter.load)
 
     def _begin(self) -> None:
         """Begin with the active layer where that is an image, once the dock is where its combo can see the viewer.
@@ -141,6 +152,14 @@ class SegmentDock(ModelDock):
     def _on_polarity_chosen(self, negative: bool) -> None:
         self.controller.set_negative(negative)
         self.controller.start_clicking()
+
+    def _image_at_hand(self) -> ImageAtHand | None:
+        in_hand = self.controller.in_hand
+        return None if in_hand is None else image_at_hand(*in_hand)
+
+    def _add_objects(self, objects: LabelledObjects, name: str) -> str:
+        in_hand = self.controller.in_hand
+        return add_objects(self._viewer, None if in_hand is None else in_hand[0], objects, name)
 
     def _show(self) -> None:
         super()._show()

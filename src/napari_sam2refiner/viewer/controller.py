@@ -121,6 +121,11 @@ class Controller:
             self._look()
             self._say("")
 
+    @property
+    def in_hand(self) -> tuple[Any, Canvas, Origins] | None:
+        """The image at hand, its layers, and how its objects came about."""
+        return None if self._work is None else (self._image, self._work.canvas, self._work.origins)
+
     def choose_image(self, image: Any) -> None:
         """Work on another image; what is in hand on this one waits. None: on no image."""
         if self.is_closed or image is self._image:

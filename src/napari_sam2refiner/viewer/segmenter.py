@@ -195,7 +195,7 @@ class Job:
 
     Attributes
     ----------
-    kind : "load", "prepare", "answer", "list", "restore", "relabel", "follow" or "forget"
+    kind : "load", "prepare", "answer", "list", "restore", "relabel", "follow", "exchange" or "forget"
     run : callable
         The work; may call its argument with the share that is done, 0 to 1. That call raises when nobody waits for the
         job any more.
@@ -205,7 +205,7 @@ class Job:
         Whether anybody still waits for it; asked from the worker. A job that nobody wants is not run.
     """
 
-    kind: Literal["load", "prepare", "answer", "list", "restore", "relabel", "follow", "forget"]
+    kind: Literal["load", "prepare", "answer", "list", "restore", "relabel", "follow", "exchange", "forget"]
     run: Callable[[Tell], Any]
     on_progress: Tell | None = None
     is_wanted: Callable[[], bool] = lambda: True

@@ -82,7 +82,7 @@ def read(path: Path, shape: tuple[int, ...] | None = None) -> LabelledObjects:
     """
     roifile = _roifile()
     if shape is None:
-        msg = f"{path} does not know how large its image is; give --shape Y X, or of a stack --shape T Y X."
+        msg = f"{path} does not know how large its image is; open the image first, or give --shape Y X (T Y X)."
         raise ReadError(msg)
     try:
         with zipfile.ZipFile(path) as file:
