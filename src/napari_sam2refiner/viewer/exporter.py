@@ -32,6 +32,7 @@ class ImageAtHand:
     Attributes
     ----------
     name : str
+        Of its file, where it comes from one.
     shape : tuple of int
         Without colours.
     labels : array or None

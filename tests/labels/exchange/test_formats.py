@@ -236,7 +236,7 @@ def test_formats_are_found_by_name_and_by_ending(tmp_path: Path) -> None:
 
 def test_a_shape_that_does_not_fit_is_named(tmp_path: Path) -> None:
     path = export_objects(tmp_path / "a.zip", family())
-    with pytest.raises(ReadError, match="does not know how large its image is; give --shape Y X"):
+    with pytest.raises(ReadError, match="how large its image is; open the image first, or give --shape Y X"):
         import_objects(path)
     with pytest.raises(ReadError, match=r"a\.zip cannot be read: .*"):
         import_objects(path, shape=(2, 40, 50))

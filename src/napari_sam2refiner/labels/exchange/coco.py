@@ -32,12 +32,12 @@ def write(path: Path, objects: LabelledObjects) -> None:
     annotations: list[dict[str, Any]] = []
     rows, columns = objects.labels.shape[-2:]
     file_name = objects.image_name or "image.tif"
+    mask = np.zeros((rows, columns), np.uint8, order="F")
     for steps, plane in objects.planes():
         images.append(
             {"id": len(images) + 1, "file_name": file_name, "height": rows, "width": columns, "steps": list(steps)}
         )
         for object_id, (ys, xs) in boxes_in(plane).items():
-            mask = np.zeros((rows, columns), np.uint8, order="F")
             mask[ys, xs] = plane[ys, xs] == object_id
             annotation = {
                 "id": len(annotations) + 1,
@@ -49,6 +49,7 @@ def write(path: Path, objects: LabelledObjects) -> None:
                 "iscrowd": 0,
                 "object_id": object_id,
             }
+            mask[ys, xs] = 0
             for key, known in (("score", objects.scores), ("parent_id", objects.parents)):
                 if object_id in known:
                     annotation[key] = known[object_id]
@@ -103,7 +104,7 @@ def _objects(content: Any, images: list[Any], shape: tuple[int, int], masks: Any
     canvas = Canvas((*stacked, *shape), max(ids, default=1))
     classes, scores, parents = {}, {}, {}
     for object_id, one in zip(ids, annotations, strict=True):
-        canvas.put(steps[one["image_id"]], Part.of(_decode(one["segmentation"], shape, masks)), object_id)
+        canvas.put(steps[one["image_id"]], _decode(one["segmentation"], shape, masks), object_id)
         name = names.get(one.get("category_id"), UNNAMED)
         if name != UNNAMED:
             classes[object_id] = str(name)
@@ -115,8 +116,8 @@ def _objects(content: Any, images: list[Any], shape: tuple[int, int], masks: Any
     return LabelledObjects(canvas.labels, axes, classes, scores, parents, image_name=name, note=canvas.note)
 
 
-def _decode(segmentation: Any, shape: tuple[int, int], masks: Any) -> Any:
-    """Return a mask (Y, X) of run lengths, compressed or not, or of polygons."""
+def _decode(segmentation: Any, shape: tuple[int, int], masks: Any) -> Part:
+    """Return the mask (Y, X) of run lengths, compressed or not, or of polygons."""
     if isinstance(segmentation, dict) and isinstance(segmentation["counts"], str):
         encoded = segmentation
     else:
@@ -124,8 +125,10 @@ def _decode(segmentation: Any, shape: tuple[int, int], masks: Any) -> Any:
         encoded = masks.merge(encoded) if isinstance(encoded, list) else encoded
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools's, of numpy 2
-        mask = masks.decode(encoded).astype(np.bool_)
+        mask, box = masks.decode(encoded), masks.toBbox(encoded)
     if mask.shape != shape:
         msg = f"a mask has shape {mask.shape}, its image {shape}"
         raise ValueError(msg)
-    return mask
+    x, y, width, height = (int(value) for value in box)  # of its pixels, whole numbers
+    window = (slice(y, y + height), slice(x, x + width))
+    return Part(shape, window, mask[window].astype(np.bool_))

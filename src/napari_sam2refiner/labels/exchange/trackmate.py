@@ -113,7 +113,7 @@ def _outline(spot: ET.Element, objects: LabelledObjects, node: Node, size: dict[
     corners = np.add(max(trace(mask), key=area), [part.start for part in node.box])
     places = (corners - 0.5 - node.middle) * (size["Y"], size["X"])
     spot.set("ROI_N_POINTS", str(len(places)))
-    spot.text = " ".join(f"{value!r}" for value in places[:, ::-1].ravel().tolist())
+    spot.text = " ".join(f"{value:.7g}" for value in places[:, ::-1].ravel().tolist())
 
 
 def _add_tracks(model: ET.Element, nodes: Sequence[Node], links: Sequence[tuple[int, int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,23 @@ def write(path: Path, objects: LabelledObjects) -> None:
     while max(pyramid[-1].shape[-2:]) > 2 * CHUNK:
         pyramid.append(pyramid[-1][..., ::2, ::2])
     group = zarr.open_group(path, mode="w", zarr_format=3)
-    axes, scale = _axes(objects), dict(zip(objects.axes.lower(), objects.pixel_size, strict=True))
+    options = {"fmt": formats.FormatV05(), "axes": _axes(objects), "name": "labels"}
+    scales = [_scaled(objects, 2**level) for level in range(len(pyramid))]
     chunks = {"chunks": (*(1,) * (labels.ndim - 2), *(min(CHUNK, size) for size in labels.shape[-2:]))}
-    version, dask = formats.FormatV05(), load_library("dask", "ome-zarr", "OME-Zarr")
-    with dask.config.set(scheduler="synchronous"):  # threads would go on after one of them has failed
-        writer.write_multiscale(pyramid, group, version, axes=axes, scale=scale, storage_options=chunks, name="labels")
+    dask = load_library("dask", "ome-zarr", "OME-Zarr")
+    # Threads would go on after one of them has failed.
+    with dask.config.set(scheduler="synchronous"), warnings.catch_warnings():
+        # Of the scales: what version 0.17 has in their stead, those before have not.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        writer.write_multiscale(pyramid, group, coordinate_transformations=scales, storage_options=chunks, **options)
     about: Any = group.attrs["ome"]
-    group.attrs["ome"] = {**about, "image-label": {"version": version.version, "properties": _properties(objects)}}
+    group.attrs["ome"] = {**about, "image-label": {"version": "0.5", "properties": _properties(objects)}}
+
+
+def _scaled(objects: LabelledObjects, factor: int) -> list[dict[str, Any]]:
+    """Return where a level of the pyramid is that has every so manieth row and column."""
+    size = [*objects.pixel_size[:-2], *(factor * size for size in objects.pixel_size[-2:])]
+    return [{"type": "scale", "scale": size}]
 
 
 def _axes(objects: LabelledObjects) -> list[dict[str, str]]:

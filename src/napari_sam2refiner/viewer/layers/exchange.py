@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def image_at_hand(image: Image, canvas: Canvas, origins: Origins) -> ImageAtHand
     array = image.data[0] if image.multiscale else image.data
     scale = tuple(abs(float(size)) for size in image.scale)
     return ImageAtHand(
-        name=image.name,
+        name=Path(image.source.path).name if image.source.path else image.name,
         shape=tuple(array.shape[: image.ndim]),
         labels=canvas.labels if canvas.has_result else None,
         scores=scores_of(origins),
