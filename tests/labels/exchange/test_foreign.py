@@ -110,6 +110,13 @@ def test_rois_drawn_in_imagej_become_objects_in_their_order(tmp_path: Path) -> N
     np.testing.assert_array_equal(found.labels, wanted)
 
 
+def test_a_roi_that_is_damaged_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("a.roi", b"Iout\x00")
+    with pytest.raises(ReadError, match=r"a\.zip cannot be read"):
+        import_objects(tmp_path / "a.zip", shape=(9, 9))
+
+
 def test_a_graph_is_valid_and_has_its_labels(tmp_path: Path, objects: LabelledObjects) -> None:
     path = export_objects(tmp_path / "a.geff", objects)
     graph, about = geff.read(path)
@@ -141,6 +148,15 @@ def test_a_graph_of_others_with_labels_beside_it(tmp_path: Path) -> None:
     wanted = np.select([labels == 11, labels == 12, labels == 13, labels == 14], [1, 1, 2, 3])
     np.testing.assert_array_equal(found.labels, wanted)
     assert found.parents == {2: 1, 3: 1}
+
+
+def test_a_graph_whose_nodes_do_not_fit_its_labels_is_refused(tmp_path: Path, objects: LabelledObjects) -> None:
+    path = export_objects(tmp_path / "a.geff", objects)
+    about = json.loads((path / ".zattrs").read_text())
+    about["geff"]["related_objects"][0]["node_prop"] = "cell"
+    (path / ".zattrs").write_text(json.dumps(about))
+    with pytest.raises(ReadError, match="its nodes do not fit its labels"):
+        import_objects(path)
 
 
 def test_a_graph_without_labels_is_refused(tmp_path: Path) -> None:

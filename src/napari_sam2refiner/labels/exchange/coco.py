@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam2refiner.errors import ReadError
-from napari_sam2refiner.labels.exchange.objects import Canvas, LabelledObjects, boxes_in, load_library
+from napari_sam2refiner.labels.exchange.objects import LabelledObjects, Sheet, boxes_in, load_library
 from napari_sam2refiner.planes.region import Part
 
 UNNAMED = "object"  # class of those without
@@ -101,10 +101,10 @@ def _objects(content: Any, images: list[Any], shape: tuple[int, int], masks: Any
     if min(ids, default=1) < 1:
         ids = [object_id + 1 - min(ids) for object_id in ids]
     names = {one["id"]: one["name"] for one in content.get("categories", [])}
-    canvas = Canvas((*stacked, *shape), max(ids, default=1))
+    sheet = Sheet((*stacked, *shape), max(ids, default=1))
     classes, scores, parents = {}, {}, {}
     for object_id, one in zip(ids, annotations, strict=True):
-        canvas.put(steps[one["image_id"]], _decode(one["segmentation"], shape, masks), object_id)
+        sheet.put(steps[one["image_id"]], _decode(one["segmentation"], shape, masks), object_id)
         name = names.get(one.get("category_id"), UNNAMED)
         if name != UNNAMED:
             classes[object_id] = str(name)
@@ -113,7 +113,7 @@ def _objects(content: Any, images: list[Any], shape: tuple[int, int], masks: Any
         if "parent_id" in one:
             parents[object_id] = int(one["parent_id"])
     name = str(images[0].get("file_name", ""))
-    return LabelledObjects(canvas.labels, axes, classes, scores, parents, image_name=name, note=canvas.note)
+    return LabelledObjects(sheet.labels, axes, classes, scores, parents, image_name=name, note=sheet.note)
 
 
 def _decode(segmentation: Any, shape: tuple[int, int], masks: Any) -> Part:

@@ -124,7 +124,7 @@ def guess_axes(ndim: int) -> str:
     return known[ndim]
 
 
-class Canvas:
+class Sheet:
     """Labels that objects are put into one after another; an earlier one keeps its pixels.
 
     Parameters

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidLabelsError, ReadError
-from napari_sam2refiner.labels.exchange.objects import Canvas, LabelledObjects, boxes_in, guess_axes, load_library
+from napari_sam2refiner.labels.exchange.objects import LabelledObjects, Sheet, boxes_in, guess_axes, load_library
 from napari_sam2refiner.labels.exchange.outlines import fill, trace
 
 LARGEST = 32767  # rows and columns that a ROI can name
@@ -88,7 +88,7 @@ def read(path: Path, shape: tuple[int, ...] | None = None) -> LabelledObjects:
         with zipfile.ZipFile(path) as file:
             rois = [roifile.ImagejRoi.frombytes(file.read(name)) for name in file.namelist() if name.endswith(".roi")]
             return _objects(rois, shape)
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file may fail anywhere in the decoder
         msg = f"{path} cannot be read: {error}; give a ZIP file of ImageJ's ROI manager, and its image's shape."
         raise ReadError(msg) from error
 
@@ -102,16 +102,16 @@ def _objects(rois: list[Any], shape: tuple[int, ...]) -> LabelledObjects:
         ids.append(int(note.get("object", free)))
     axes = next((str(note["axes"]) for note in notes if len(note.get("axes", "")) == len(shape)), "")
     axes = axes or guess_axes(len(shape))
-    canvas = Canvas(shape, max(ids, default=1))
+    sheet = Sheet(shape, max(ids, default=1))
     known: dict[str, dict[int, str]] = {"class": {}, "score": {}, "parent": {}}
     for object_id, note, roi in zip(ids, notes, rois, strict=True):
         steps = _steps(roi, axes)
-        canvas.put(steps, fill(_outlines(roi), (shape[-2], shape[-1])), object_id)
+        sheet.put(steps, fill(_outlines(roi), (shape[-2], shape[-1])), object_id)
         for name in known.keys() & note.keys():
             known[name][object_id] = note[name]
     scores = {number: float(score) for number, score in known["score"].items()}
     parents = {number: int(parent) for number, parent in known["parent"].items()}
-    return LabelledObjects(canvas.labels, axes, known["class"], scores, parents, note=canvas.note)
+    return LabelledObjects(sheet.labels, axes, known["class"], scores, parents, note=sheet.note)
 
 
 def _steps(roi: Any, axes: str) -> tuple[int, ...]:

@@ -85,7 +85,11 @@ def read(path: Path, shape: tuple[int, ...] | None = None) -> LabelledObjects:  
         msg = f"{path} has points but names no labels; give a GEFF whose related objects have labels."
         raise ReadError(msg)
     objects = read_zarr((path / related.path).resolve())
-    return _named(objects, graph, prop, about)
+    try:
+        return _named(objects, graph, prop, about)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        msg = f"{path} cannot be read: its nodes do not fit its labels ({error}); give a complete GEFF."
+        raise ReadError(msg) from error
 
 
 def _named(objects: LabelledObjects, graph: Any, prop: str, about: Any) -> LabelledObjects:

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.labels.exchange.lineage import Node, links_of, nodes_of, tracks_along
-from napari_sam2refiner.labels.exchange.objects import Canvas, LabelledObjects
+from napari_sam2refiner.labels.exchange.objects import LabelledObjects, Sheet
 from napari_sam2refiner.labels.exchange.outlines import area, fill, trace
 
 SPOT_FEATURES = {  # name -> dimension, whether whole
@@ -171,14 +171,14 @@ def _objects(root: ET.Element, image: dict[str, Any]) -> LabelledObjects:
         numbers, parents = tracks_along(order, links)
         ids = {number: numbers[number] for number in spots}
     plane, count = (int(image["height"]), int(image["width"])), int(image.get("nframes", "1"))
-    canvas = Canvas((count, *plane), max(ids.values(), default=1))
+    sheet = Sheet((count, *plane), max(ids.values(), default=1))
     size = (float(image.get("pixelheight", 1)), float(image.get("pixelwidth", 1)))
     for number, spot in spots.items():
-        canvas.put((frames[number],), fill([_corners(spot, size)], plane), ids[number])
-    labels, axes = (canvas.labels, "TYX") if count > 1 else (canvas.labels[0], "YX")
+        sheet.put((frames[number],), fill([_corners(spot, size)], plane), ids[number])
+    labels, axes = (sheet.labels, "TYX") if count > 1 else (sheet.labels[0], "YX")
     has_unit = root.find("Model[@spatialunits='pixel']") is None
     scale = (*(float(image.get("timeinterval", 1)),) * (len(axes) - 2), *size) if has_unit else None
-    return LabelledObjects(labels, axes, parents=parents, scale=scale, note=canvas.note)
+    return LabelledObjects(labels, axes, parents=parents, scale=scale, note=sheet.note)
 
 
 def _corners(spot: ET.Element, size: tuple[float, float]) -> Any:
