@@ -122,9 +122,9 @@ class Controller:
             self._say("")
 
     @property
-    def in_hand(self) -> tuple[Any, Canvas, Origins] | None:
-        """The image at hand, its layers, and how its objects came about."""
-        return None if self._work is None else (self._image, self._work.canvas, self._work.origins)
+    def in_hand(self) -> tuple[Any, Work] | None:
+        """The image at hand, and the work on it."""
+        return None if self._work is None else (self._image, self._work)
 
     def choose_image(self, image: Any) -> None:
         """Work on another image; what is in hand on this one waits. None: on no image."""

@@ -17,19 +17,18 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam2refiner.labels.exchange.objects import LabelledObjects
-    from napari_sam2refiner.viewer.canvas import Canvas
-    from napari_sam2refiner.viewer.objects import Origins
+    from napari_sam2refiner.viewer.work import Work
 
 
-def image_at_hand(image: Image, canvas: Canvas, origins: Origins) -> ImageAtHand:
+def image_at_hand(image: Image, work: Work) -> ImageAtHand:
     """Return an image with its objects; a scale of 1 along all axes is none."""
     array = image.data[0] if image.multiscale else image.data
     scale = tuple(abs(float(size)) for size in image.scale)
     return ImageAtHand(
         name=Path(image.source.path).name if image.source.path else image.name,
         shape=tuple(array.shape[: image.ndim]),
-        labels=canvas.labels if canvas.has_result else None,
-        scores=scores_of(origins),
+        labels=work.canvas.labels if work.canvas.has_result else None,
+        scores=scores_of(work.origins),
         scale=None if all(size == 1 for size in scale) else scale,
         image=array,
     )
