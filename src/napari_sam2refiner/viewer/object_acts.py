@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.viewer.work import Work
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)  # Qt holds its slots weakly
 class ObjectActs:
     """Reopens, deletes and shows objects of the plane that is shown.
 
