@@ -209,7 +209,7 @@ def check_place(path: Path, one: Format, *, overwrite: bool) -> None:
     if not path.exists():
         return
     if not overwrite:
-        msg = f"{path} is there already; remove it, choose another name, or ask to overwrite it (--overwrite)."
+        msg = f"{path} is there already; choose another name, or on the command line ask to replace it (--overwrite)."
         raise SaveError(msg)
     if path.is_dir() != one.is_folder or not one.is_ours(path):
         msg = f"{path} is there already and is no {one.title}, so it is not overwritten; choose another name."
