@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import erase, fill, next_free_id, write
+from napari_sam2refiner.labels.write import areas_in, erase, fill, next_free_id, write
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction
 from napari_sam2refiner.viewer.autosave import Identity
-from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.marks import Marks, find_owner
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
 if TYPE_CHECKING:
@@ -93,8 +93,12 @@ class FakeSession:
                 mask &= ~disc(self.shape, y, x, radius / 2)
         return Candidate(mask, np.where(mask, 4, -4).astype(np.float32), score, ("memo", radius))
 
-    def predict_many(self, prompts: Any, **_: Any) -> list[Prediction]:
-        return [self.predict(one) for one in prompts]
+    def predict_many(
+        self, prompts: Sequence[Prompts], *, previous: Sequence[Prediction | None] | None = None, **options: Any
+    ) -> list[Prediction]:
+        self.log.append(("many", len(prompts)))
+        before = [None] * len(prompts) if previous is None else previous
+        return [self.predict(one, previous=p, **options) for one, p in zip(prompts, before, strict=True)]
 
 
 class FakeSource:
@@ -125,6 +129,12 @@ class FakeWritten:
         for axis, part in zip(self._plane.displayed, self._patch.window, strict=True):
             block[axis] = part
         self._canvas.labels_changed.emit(tuple(block))
+
+
+class FakeWrittenObjects(FakeWritten):
+    def __init__(self, canvas: FakeCanvas, plane: PlaneIndex, patch: Patch, values: npt.NDArray[Any]) -> None:
+        super().__init__(canvas, plane, patch, 0)
+        self.areas = areas_in(np.where(patch.after == values, values, 0))
 
 
 class FakeFilled:
@@ -160,13 +170,15 @@ class FakeCanvas:
         self.exists, self.obstacle, self.attached, self.is_too_large = True, "", False, False
         self.plane = PlaneIndex((0,) * image.ndim, (image.ndim - 2, image.ndim - 1))
         self.marks: dict[PlaneIndex, Marks] = {}
-        self.previews: dict[PlaneIndex, npt.NDArray[np.bool_]] = {}
+        self.previews: dict[PlaneIndex, npt.NDArray[Any]] = {}
         self.labels = np.zeros(image.shape, np.uint32)
         self.kept_in: Path | None = None
         self.centered: list[tuple[PlaneIndex, int]] = []
         self.object_under_mouse = 0
         self.mode = ""
         self.polarity = (True, 1)
+        self.apart = False
+        self.given: Any = None  # what other layers hold
 
     def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
         return plane.shape(self.image)
@@ -193,20 +205,38 @@ class FakeCanvas:
     def start_boxing(self) -> None:
         self.mode = "box"
 
+    def start_scribbling(self) -> None:
+        self.mode = "scribble"
+
     @property
     def is_boxing(self) -> bool:
         return self.mode == "box"
 
-    def set_polarity(self, positive: bool, object_id: int) -> None:
-        self.polarity = (positive, object_id)
+    @property
+    def is_scribbling(self) -> bool:
+        return self.mode == "scribble"
+
+    def set_next(self, *, positive: bool, object_id: int, apart: bool) -> None:
+        self.polarity, self.apart = (positive, object_id), apart
+
+    def outline_label(self, layer: Any = None) -> Any:
+        return self._of_other_layers()
+
+    def read_prompts(self, layers: Sequence[Any]) -> Any:
+        return self._of_other_layers()
+
+    def _of_other_layers(self) -> Any:
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
 
     def read_marks(self, plane: PlaneIndex) -> Marks:
         return self.marks.get(plane, Marks())
 
-    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
+    def write_marks(self, plane: PlaneIndex, marks: Marks, first_id: int) -> None:
         self.marks[plane] = marks
 
-    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> None:
         if mask is None:
             self.previews.pop(plane, None)
         else:
@@ -230,6 +260,10 @@ class FakeCanvas:
         instead_of: Part | None = None,
     ) -> FakeWritten:
         return FakeWritten(self, plane, write(plane.get(self.labels), mask, object_id, overlap, instead_of), object_id)
+
+    def write_objects(self, plane: PlaneIndex, values: npt.NDArray[Any], overlap: Any) -> FakeWrittenObjects:
+        everything = (slice(0, values.shape[0]), slice(0, values.shape[1]))
+        return FakeWrittenObjects(self, plane, fill(plane.get(self.labels), values, everything, overlap), values)
 
     def erase(self, plane: PlaneIndex, object_id: int) -> FakeWritten:
         return FakeWritten(self, plane, erase(plane.get(self.labels), object_id), object_id)
@@ -261,9 +295,14 @@ class FakeCanvas:
     # what the user does
 
     def click(self, y: float, x: float) -> None:
+        self.mark(Marks(((y, x, self.polarity[0]),)))
+
+    def mark(self, new: Marks) -> None:
         marks = self.read_marks(self.plane)
-        self.marks[self.plane] = Marks((*marks.points, (y, x, self.polarity[0])), marks.regions)
-        self.marks_changed.emit()
+        held = dict(enumerate(marks.objects, self.polarity[1])) if marks else {}
+        owner = find_owner(held, new, self.polarity[1], apart=self.apart)
+        held[owner] = Marks(others=(held.get(owner, Marks()), new)).joined()
+        self.change(Marks.of([held[object_id] for object_id in sorted(held)]))
 
     def change(self, marks: Marks) -> None:
         self.marks[self.plane] = marks

@@ -19,7 +19,7 @@ from filelock import FileLock
 from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.viewer import autosave as autosave_module
 from napari_sam2refiner.viewer.autosave import Autosave, Record, read
-from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.marks import Marks
 
 STACK = (2, *SHAPE)
 MakeDesk = Callable[..., Desk]

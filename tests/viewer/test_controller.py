@@ -10,7 +10,7 @@ from desk import MODELS, SHAPE, Desk
 from fakes import RADII, FakeCanvas, FakeSession, disc
 
 from napari_sam2refiner.labels.tidy import Tidying
-from napari_sam2refiner.viewer.drafts import Marks, Region
+from napari_sam2refiner.viewer.marks import Marks, Region
 from napari_sam2refiner.viewer.segmenter import Outcome
 from napari_sam2refiner.viewer.state import resolve
 

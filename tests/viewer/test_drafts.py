@@ -5,7 +5,8 @@ import pytest
 
 from napari_sam2refiner.errors import InvalidPromptError
 from napari_sam2refiner.sessions.base import Prediction
-from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks, Region
+from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft
+from napari_sam2refiner.viewer.marks import Marks, Region
 
 BOX = Region("rectangle", ((2, 3), (2, 8), (7, 8), (7, 3)))
 ELLIPSE = Region("ellipse", ((10, 10), (10, 30), (20, 30), (20, 10)))

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.drafts import Marks, Region
 from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.layers.preview import FILL, OUTLINE, paint
+from napari_sam2refiner.viewer.marks import Marks, Region
 
 SHAPE = (3, 4, 30, 40)
 NUMBERS = st.floats(0, 25, width=32)
 POINTS = st.lists(st.tuples(NUMBERS, NUMBERS, st.booleans()), max_size=4, unique_by=lambda point: point[:2])
-KINDS = st.sampled_from(["rectangle", "ellipse", "polygon"])
+KINDS = st.sampled_from(["rectangle", "ellipse", "polygon", "path"])
 PLANES = st.sampled_from(
     [
         PlaneIndex((1, 2, 0, 0), (2, 3)),
@@ -34,11 +34,14 @@ PLANES = st.sampled_from(
 def regions(draw: Any) -> Region:
     (y0, x0), (height, width) = draw(st.tuples(NUMBERS, NUMBERS)), draw(st.tuples(st.integers(2, 9), st.integers(2, 9)))
     corners = ((y0, x0), (y0, x0 + width), (y0 + height, x0 + width), (y0 + height, x0))
-    return Region(draw(KINDS), tuple((float(np.float32(y)), float(np.float32(x))) for y, x in corners))
+    kind, positive = draw(KINDS), draw(st.booleans())
+    places = tuple((float(np.float32(y)), float(np.float32(x))) for y, x in corners)
+    return Region(kind, places, positive or kind == "rectangle")
 
 
 TRANSFORMED = {"scale": (2, 1, 0.5, 0.5), "translate": (0, 3, -2, 5), "rotate": 30}
-MARKS = st.builds(Marks, POINTS.map(tuple), st.lists(regions(), max_size=2).map(tuple))
+OBJECTS = st.builds(Marks, POINTS.map(tuple), st.lists(regions(), max_size=2).map(tuple))
+MARKS = st.lists(OBJECTS, max_size=3).map(Marks.of)
 
 
 def make(shape: tuple[int, ...] = SHAPE, **layer: Any) -> tuple[ViewerModel, ImageLayers]:
@@ -55,7 +58,7 @@ def test_marks_come_back_as_they_were_written_and_planes_leave_each_other_alone(
     writes: list[tuple[PlaneIndex, Marks]],
 ) -> None:
     _, canvas = make()
-    canvas.set_polarity(True, 3)
+    canvas.set_next(positive=True, object_id=3, apart=False)
     held: dict[PlaneIndex, Marks] = {}
     for plane, marks in writes:
         canvas.write_marks(plane, marks)
@@ -84,16 +87,15 @@ def test_own_writing_is_no_news_but_the_users_is() -> None:
     viewer.layers["regions"].add([[2, 3, 1, 1], [2, 3, 1, 9], [2, 3, 9, 9]], shape_type="polygon")
     viewer.layers["regions"].add([[2, 3, 1, 1], [2, 3, 1, 9]], shape_type="line")
     assert len(news) == 3
-    (region,) = canvas.marks[canvas.plane].regions
-    assert region.kind == "polygon"
+    assert [region.kind for region in canvas.marks[canvas.plane].regions] == ["polygon", "path"]
 
 
 def test_new_points_take_the_polarity_of_the_dock_whatever_is_selected() -> None:
     viewer, canvas = make()
     points = viewer.layers["prompts"]
-    canvas.set_polarity(False, 1)
+    canvas.set_next(positive=False, object_id=1, apart=False)
     points.add((0, 0, 5, 5))
-    canvas.set_polarity(True, 1)
+    canvas.set_next(positive=True, object_id=1, apart=False)
     points.selected_data = {0}
     points.add((0, 0, 9, 9))
     assert points.features["polarity"].tolist() == ["negative", "positive"]

@@ -9,7 +9,7 @@ from fakes import RADII, disc
 
 from napari_sam2refiner.labels.tidy import Tidying
 from napari_sam2refiner.viewer import listing
-from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.state import resolve
 
 

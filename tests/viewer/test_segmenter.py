@@ -8,7 +8,7 @@ from fakes import FakeSession, FakeSource
 
 from napari_sam2refiner.errors import ReadError, UnknownModelError
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.segmenter import Job, Request, Segmenter, perform
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -17,12 +17,14 @@ from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.object_panel import ObjectPanel
 from napari_sam2refiner._qt.panels import EarlierPanel, PromptPanel, SourcePanel, StatusPanel
 from napari_sam2refiner._qt.parts import Scrolled
+from napari_sam2refiner._qt.prompting_panel import PromptingPanel
 from napari_sam2refiner._qt.tidy_panel import TidyPanel
 from napari_sam2refiner.viewer.autosave import Autosave, root
 from napari_sam2refiner.viewer.controller import Controller
 from napari_sam2refiner.viewer.exporter import Exporter
 from napari_sam2refiner.viewer.layers.exchange import add_objects, image_at_hand
 from napari_sam2refiner.viewer.layers.image import ImageLayers
+from napari_sam2refiner.viewer.layers.pair import role_of
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
 from napari_sam2refiner.viewer.state import DockState, default_model, resolve
 
@@ -45,6 +47,8 @@ KEYS = {
     "Shift-U": "redo",
     "W": "clear",
     "Q": "start_boxing",
+    "H": "prompting.start_scribbling",
+    "Shift-H": "prompting.take_label",
     "Shift-K": "objects.reopen",
     "Shift-W": "objects.delete",
 }
@@ -94,14 +98,15 @@ class SegmentDock(ModelDock):
         self._release = partial(_release, napari_viewer, self._bound_keys, self.controller, self._worker)
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
-        self.exchange = ExportPanel()
+        self.exchange, self.prompting = ExportPanel(), PromptingPanel()
         self._exporter = Exporter(
             self._submit, self._image_at_hand, self._add_objects, self.exchange.set_note, show_error
         )
+        above = (self.source, self.earlier, self.prompts, self.status)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(6, 6, 6, 6)
-        for panel in (self.source, self.earlier, self.prompts, self.status, self.tidy, self.objects, self.exchange):
+        for panel in (*above, self.prompting, self.tidy, self.objects, self.exchange):
             column.addWidget(panel)
         column.addStretch(1)
         frame = QVBoxLayout(self)
@@ -118,6 +123,10 @@ class SegmentDock(ModelDock):
         prompts = self.prompts
         prompts.polarity_chosen.connect(self._on_polarity_chosen)
         prompts.box_chosen.connect(controller.start_boxing)
+        prompts.scribble_chosen.connect(controller.prompting.start_scribbling)
+        self.prompting.apart_chosen.connect(controller.prompting.set_apart)
+        self.prompting.label_asked.connect(controller.prompting.take_label)
+        self.prompting.prompts_asked.connect(self._on_prompts_asked)
         prompts.guess_asked.connect(controller.next_candidate)
         prompts.keep_asked.connect(controller.commit)
         prompts.undo_asked.connect(controller.undo)
@@ -149,9 +158,18 @@ class SegmentDock(ModelDock):
         """Take the image, but not while napari is adding it: what is added last becomes active."""
         self._defer(lambda: self.controller.choose_image(self.source.image))
 
+    def reset_choices(self, event: Any = None) -> None:
+        """List the viewer's layers anew."""
+        super().reset_choices(event)
+        if not self.controller.is_closed:
+            others = (layer for layer in self._viewer.layers if isinstance(layer, Labels))
+            self.prompting.set_labels([layer for layer in others if role_of(layer) not in ("result", "preview")])
+
+    def _on_prompts_asked(self) -> None:
+        self.controller.prompting.take_prompts([*self._viewer.layers.selection])
+
     def _on_polarity_chosen(self, negative: bool) -> None:
-        self.controller.set_negative(negative)
-        self.controller.start_clicking()
+        self.controller.choose_polarity(negative)
 
     def _image_at_hand(self) -> ImageAtHand | None:
         in_hand = self.controller.in_hand
@@ -167,6 +185,7 @@ class SegmentDock(ModelDock):
         self.prompts.set_snapshot(snapshot)
         self.prompts.set_overlap(self.state.overlap)
         self.status.set_snapshot(snapshot)
+        self.prompting.set_state(apart=self.state.apart, can_click=snapshot.can_click)
         self.earlier.set_offer(snapshot.earlier)
         self.objects.set_objects(self.state.objects, snapshot.listed, can_change=snapshot.can_change)
 

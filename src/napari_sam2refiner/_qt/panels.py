@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QVBoxLayout,
     QWidget,
@@ -109,6 +108,7 @@ class PromptPanel(QWidget):
 
     polarity_chosen = Signal(bool)  # whether negative
     box_chosen = Signal()
+    scribble_chosen = Signal()
     guess_asked = Signal()
     keep_asked = Signal()
     undo_asked = Signal()
@@ -122,6 +122,9 @@ class PromptPanel(QWidget):
         self.negative = make_button("Removes", "Click what does not belong to it [N switches]; Alt-click does so once")
         self.box = make_button(
             "Box (Q)", "Drag a box around the object; polygons and ellipses in that layer are rough outlines"
+        )
+        self.scribble = make_button(
+            "Scribble (H)", "Draw a line over what belongs to the object, or does not, as Adds or Removes says"
         )
         self.guess = make_button("Next guess", "One click can mean a part or the whole: show the next guess [G]")
         self.keep = make_button("Keep", "Write the outline into the objects layer and begin the next object [K]")
@@ -143,7 +146,7 @@ class PromptPanel(QWidget):
     def set_snapshot(self, snapshot: Snapshot) -> None:
         """Show what can be done."""
         (self.negative if snapshot.negative else self.positive).setChecked(True)
-        for button in (self.positive, self.negative, self.box):
+        for button in (self.positive, self.negative, self.box, self.scribble):
             button.setEnabled(snapshot.can_click)
         self.guess.setEnabled(snapshot.can_cycle)
         self.guess.setText(snapshot.cycle)
@@ -161,23 +164,23 @@ class PromptPanel(QWidget):
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(QLabel("Next click"), 0, 0)
-        grid.addWidget(self.positive, 0, 1)
-        grid.addWidget(self.negative, 0, 2)
-        grid.addWidget(self.box, 0, 3)
-        grid.addWidget(self.guess, 1, 0, 1, 2)
-        grid.addWidget(self.keep, 1, 2, 1, 2)
-        row = QHBoxLayout()
-        for button in (self.undo, self.redo, self.clear):
-            row.addWidget(button)
-        grid.addLayout(row, 2, 0, 1, 4)
-        grid.addWidget(QLabel("Overlap"), 3, 0)
-        grid.addWidget(self._overlap, 3, 1, 1, 3)
+        # Six columns, so that rows of two and of three buttons have one width.
+        for column, button in enumerate((self.positive, self.negative)):
+            grid.addWidget(button, 0, 3 * column, 1, 3)
+        for column, button in enumerate((self.box, self.scribble)):
+            grid.addWidget(button, 1, 3 * column, 1, 3)
+        for column, button in enumerate((self.guess, self.keep)):
+            grid.addWidget(button, 2, 3 * column, 1, 3)
+        for column, button in enumerate((self.undo, self.redo, self.clear)):
+            grid.addWidget(button, 3, 2 * column, 1, 2)
+        grid.addWidget(QLabel("Overlap"), 4, 0, 1, 2)
+        grid.addWidget(self._overlap, 4, 2, 1, 4)
 
     def _connect(self) -> None:
         self.positive.clicked.connect(lambda: self.polarity_chosen.emit(False))
         self.negative.clicked.connect(lambda: self.polarity_chosen.emit(True))
         self.box.clicked.connect(self.box_chosen)
+        self.scribble.clicked.connect(self.scribble_chosen)
         self.guess.clicked.connect(self.guess_asked)
         self.keep.clicked.connect(self.keep_asked)
         self.undo.clicked.connect(self.undo_asked)

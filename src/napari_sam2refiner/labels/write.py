@@ -127,8 +127,8 @@ def _around(one: Window, other: Window) -> Window:
     return rows, columns
 
 
-def fill(labels: npt.NDArray[Any], values: npt.NDArray[Any], window: Window) -> Patch:
-    """Write labels into a window of a label plane, in place, where it has none.
+def fill(labels: npt.NDArray[Any], values: npt.NDArray[Any], window: Window, overlap: Overlap = "keep") -> Patch:
+    """Write labels into a window of a label plane, in place, by default where it has none.
 
     Parameters
     ----------
@@ -138,6 +138,8 @@ def fill(labels: npt.NDArray[Any], values: npt.NDArray[Any], window: Window) -> 
         Labels of the window; 0 changes nothing.
     window : (slice, slice)
         Rows and columns.
+    overlap : "keep" or "overwrite"
+        Whether labels that are there stay, or give way.
 
     Returns
     -------
@@ -149,9 +151,10 @@ def fill(labels: npt.NDArray[Any], values: npt.NDArray[Any], window: Window) -> 
     InvalidLabelsError
         If the labels cannot be written to, or cannot hold the values; nothing is changed then.
     """
-    _check(labels, labels, max(1, int(values.max(initial=0))), "keep")
+    _check(labels, labels, max(1, int(values.max(initial=0))), overlap)
     before = labels[window].copy()
-    after = np.where(before == 0, values.astype(labels.dtype), before)
+    stays = values == 0 if overlap == "overwrite" else (values == 0) | (before != 0)
+    after = np.where(stays, before, values.astype(labels.dtype, copy=False))
     labels[window] = after
     return Patch((labels.shape[0], labels.shape[1]), window, before, after)
 

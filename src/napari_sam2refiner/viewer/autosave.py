@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 import platformdirs
@@ -27,8 +27,11 @@ from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.labels.backup import Block, LabelsBackup, holds_labels
 from napari_sam2refiner.planes.files import written_whole
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.drafts import Draft, Marks, Region, RegionKind
+from napari_sam2refiner.viewer.marks import Marks, Region, RegionKind
 from napari_sam2refiner.viewer.objects import Origin
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.viewer.drafts import Draft
 
 ABOUT, LABELS, CONTENTS, LOCK = "about.json", "labels.zarr", "prompts.json", ".lock"
 FOLDER_VARIABLE = "NAPARI_SAM2REFINER_STATE"
@@ -65,26 +68,39 @@ class _Plane(BaseModel):
 class _Region(BaseModel):
     kind: RegionKind
     corners: tuple[tuple[float, float], ...]
+    positive: bool = True
 
 
-class _Entry(BaseModel):
-    """Prompts of one object, at hand or kept."""
-
-    plane: _Plane
+class _Marks(BaseModel):
     points: tuple[tuple[float, float, bool], ...]
     regions: tuple[_Region, ...]
+
+    @classmethod
+    def of(cls, marks: Marks) -> _Marks:
+        regions = (_Region(kind=one.kind, corners=one.corners, positive=one.positive) for one in marks.regions)
+        return cls(points=marks.points, regions=tuple(regions))
+
+    def marks(self) -> Marks:
+        return Marks(self.points, tuple(Region(one.kind, one.corners, one.positive) for one in self.regions))
+
+
+class _Entry(_Marks):
+    """Prompts of one object, at hand or kept, and of others that were at hand with it."""
+
+    plane: _Plane
+    others: tuple[_Marks, ...] = ()
     object_id: int | None = None
     choice: int = 0
     score: float | None = None
 
     @classmethod
-    def of(cls, plane: PlaneIndex, marks: Marks, **more: Any) -> _Entry:
+    def on(cls, plane: PlaneIndex, marks: Marks, **more: Any) -> _Entry:
         at = _Plane(steps=plane.steps, displayed=plane.displayed, channel_axis=plane.channel_axis)
-        regions = tuple(_Region(kind=one.kind, corners=one.corners) for one in marks.regions)
-        return cls(plane=at, points=marks.points, regions=regions, **more)
+        others = tuple(_Marks.of(one) for one in marks.others)
+        return cls(**_Marks.of(marks).model_dump(), plane=at, others=others, **more)
 
     def marks(self) -> Marks:
-        return Marks(self.points, tuple(Region(one.kind, one.corners) for one in self.regions))
+        return replace(super().marks(), others=tuple(one.marks() for one in self.others))
 
 
 class _Contents(BaseModel):
@@ -431,10 +447,10 @@ def _has_prompts(folder: Path) -> bool:
 
 def _noted(drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject) -> _Contents:
     at_hand = (
-        _Entry.of(plane, draft.marks, choice=draft.choice, object_id=draft.object_id) for plane, draft in drafts.items()
+        _Entry.on(plane, draft.marks, choice=draft.choice, object_id=draft.object_id) for plane, draft in drafts.items()
     )
     kept = (
-        _Entry.of(plane, origin.marks, object_id=object_id, score=origin.score)
+        _Entry.on(plane, origin.marks, object_id=object_id, score=origin.score)
         for (plane, object_id), origin in origins.items()
     )
     return _Contents(at_hand=tuple(at_hand), kept=tuple(kept))

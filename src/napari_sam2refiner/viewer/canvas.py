@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
     from napari_sam2refiner.planes.region import Part
     from napari_sam2refiner.viewer.autosave import Identity
-    from napari_sam2refiner.viewer.drafts import Marks
+    from napari_sam2refiner.viewer.marks import Marks, Region
     from napari_sam2refiner.viewer.objects import Color
     from napari_sam2refiner.viewer.segmenter import PlaneSource
     from napari_sam2refiner.viewer.state import Overlap
@@ -37,6 +37,14 @@ class WrittenMask(Written, Protocol):
     @property
     def pixels(self) -> int:
         """How many pixels the object has on the plane."""
+
+
+class WrittenObjects(Written, Protocol):
+    """Several new objects that were written into the result layer at once."""
+
+    @property
+    def areas(self) -> Mapping[int, int]:
+        """How many pixels each has, by id; those without any are left out."""
 
 
 class Canvas(Protocol):
@@ -95,18 +103,25 @@ class Canvas(Protocol):
     def start_boxing(self) -> None:
         """Make the next drag on the image a box."""
 
+    def start_scribbling(self) -> None:
+        """Make the next drag on the image a scribble."""
+
     @property
     def is_boxing(self) -> bool:
         """Whether the next drag on the image is a box."""
 
-    def set_polarity(self, positive: bool, object_id: int) -> None:
-        """Say what the next point is."""
+    @property
+    def is_scribbling(self) -> bool:
+        """Whether the next drag on the image is a scribble."""
 
-    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
-        """Replace what is marked on a plane."""
+    def set_next(self, *, positive: bool, object_id: int, apart: bool) -> None:
+        """Say what the next mark is, and whether each box is an object of its own."""
 
-    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
-        """Show a mask on a plane, or none."""
+    def write_marks(self, plane: PlaneIndex, marks: Marks, first_id: int) -> None:
+        """Replace what is marked on a plane; its objects are numbered from there."""
+
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> None:
+        """Show a mask on a plane, or a picture of several objects, numbered from 1, or none."""
 
     def bring_back(self, layer: Any) -> None:
         """Put a deleted result layer into the viewer again."""
@@ -150,6 +165,22 @@ class Canvas(Protocol):
         instead_of: Part | None = None,
     ) -> WrittenMask:
         """Write a mask into the result layer, instead of what it had of this object on the plane."""
+
+    def write_objects(self, plane: PlaneIndex, values: npt.NDArray[Any], overlap: Overlap) -> WrittenObjects:
+        """Write several new objects into the result layer, at once; `values` (Y, X) are their ids."""
+
+    def outline_label(self, layer: Any = None) -> tuple[str, tuple[Region, ...]]:
+        """Return what to call a label of other labels on the plane that is shown, and its outline.
+
+        Of a layer its selected label, by default the one under the mouse in the uppermost that can be seen. Raises a
+        `SAM2RefinerError` where there is none, or the layer does not fit.
+        """
+
+    def read_prompts(self, layers: Sequence[Any]) -> dict[PlaneIndex, Marks]:
+        """Return what is marked in layers of the user's, by plane.
+
+        Raises a `SAM2RefinerError` where nothing is, or they do not fit.
+        """
 
     def erase(self, plane: PlaneIndex, object_id: int) -> Written:
         """Take an object out of the result layer on a plane."""

@@ -12,16 +12,20 @@ import numpy.typing as npt
 
 from napari_sam2refiner.labels.tidy import Tidying, tidy
 from napari_sam2refiner.viewer.autosave import Autosave, Found, Restored, read
-from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft, Marks
+from napari_sam2refiner.viewer.changes import name_change, refuse
+from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft
 from napari_sam2refiner.viewer.history import Act
 from napari_sam2refiner.viewer.keeping import Keeping
 from napari_sam2refiner.viewer.listing import Listing
 from napari_sam2refiner.viewer.loader import ModelLoader, Submit
+from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.object_acts import ObjectActs
 from napari_sam2refiner.viewer.objects import Origin
+from napari_sam2refiner.viewer.prompting import Prompting
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
+from napari_sam2refiner.viewer.several import draw_objects
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
-from napari_sam2refiner.viewer.work import Drafts, Work
+from napari_sam2refiner.viewer.work import Work
 
 if TYPE_CHECKING:
     from collections import deque
@@ -58,6 +62,8 @@ class Controller:
     ----------
     objects : ObjectActs
         What users do to objects of the result.
+    prompting : Prompting
+        Other ways to prompts than clicks and boxes.
     is_closed : bool
         Whether it has let go of everything.
     """
@@ -85,7 +91,7 @@ class Controller:
         self._first: tuple[Draft, Answered] | None = None  # until the last answer to that draft is there
         self._keeping: Draft | None = None  # what is kept as soon as that is there
         self._generation = 0
-        self._tidy: tuple[npt.NDArray[np.bool_], Tidying, npt.NDArray[np.bool_]] | None = None  # the latest
+        self._tidy: tuple[npt.NDArray[np.bool_], Any, npt.NDArray[Any]] | None = None  # the latest
         self._models = ModelLoader(
             state,
             segmenter,
@@ -95,6 +101,15 @@ class Controller:
             on_finished=self._on_load_finished,
         )
         self._listing = Listing(state, submit, self._at_hand)
+        self.prompting = Prompting(
+            state,
+            self._at_hand,
+            show=self._show,
+            say=self._say,
+            fail=self._fail,
+            drop_answers=self._drop_answers,
+            ask=self._ask,
+        )
         self.objects = ObjectActs(state, self._at_hand, self._say, self._fail_because, self._drop_answers)
         self.is_closed = False
 
@@ -141,8 +156,9 @@ class Controller:
         self._show()
 
     def set_overlap(self, overlap: Overlap) -> None:
-        """Choose whose a pixel is that already belongs to an object."""
+        """Choose whose a pixel is that already belongs to an object, or to several at hand."""
         self.state.overlap = overlap
+        self._show()
 
     def set_tidying(self, tidying: Tidying) -> None:
         """Choose how masks are tidied before they are kept; what is shown changes at once."""
@@ -150,18 +166,22 @@ class Controller:
         self._show()
 
     def set_negative(self, negative: bool) -> None:
-        """Choose what the next click says."""
+        """Choose what the next click or scribble says."""
         self.state.negative = negative
-        if self._work is not None:
-            self._work.canvas.set_polarity(not negative, self.state.next_id)
+        self._show()
 
     # -- what the user does ----------------------------------------------------------------------------------------
 
     def toggle_negative(self) -> None:
-        """Let the next click say the opposite; from boxes, go back to clicks that say what they said before."""
-        if self._work is None or not self._work.canvas.is_boxing:
-            self.set_negative(not self.state.negative)
-        self.start_clicking()
+        """Let the next click or scribble say the opposite; from boxes, go back to clicks that say what they said."""
+        is_boxing = self._work is not None and self._work.canvas.is_boxing
+        self.choose_polarity(self.state.negative if is_boxing else not self.state.negative)
+
+    def choose_polarity(self, negative: bool) -> None:
+        """Choose what the next scribble says, where scribbles are drawn; else go back to clicks that say so."""
+        self.set_negative(negative)
+        if self._work is None or not self._work.canvas.is_scribbling:
+            self.start_clicking()
 
     def start_clicking(self) -> None:
         """Make the next click on the image a point."""
@@ -201,6 +221,9 @@ class Controller:
         if self._work is None or answered is None or not resolve(self.state).can_keep:
             self._say(explain_not_keeping(self.state))
             return
+        if answered.found:
+            self._commit_several(answered)
+            return
         canvas, plane = self._work.canvas, self._work.canvas.plane
         before = self._work.draft(plane)
         object_id = before.object_id or canvas.next_id()
@@ -217,11 +240,30 @@ class Controller:
         score = float(answered.prediction.score)
         origin = Origin(before.marks, None if isnan(score) else score)
         self._work.change_result(f"object {object_id}", written, object_id, origin, Draft())
+        self._begin_next(f"Object {object_id} kept: {written.pixels:,} pixels.")
+
+    def _commit_several(self, answered: Answered) -> None:
+        """Write each object at hand into the result layer as a new one."""
+        assert self._work is not None
+        try:
+            news = self._work.keep_several(answered.found, self._shown(answered), self.state.overlap)
+        except Exception as error:  # whatever a layer raises, the draft must survive
+            self._fail_because("The objects cannot be written", error)
+            return
+        if self._work.draft(self._work.canvas.plane).marks:
+            self._say(news)
+        else:
+            self._begin_next(news)
+
+    def _begin_next(self, news: str) -> None:
+        """Go on to the next object; where each box is one, to boxes."""
+        assert self._work is not None
         self._listing.ask()  # now with the score
         self.state.negative = False
-        if canvas.is_boxing:
+        canvas = self._work.canvas
+        if canvas.is_scribbling or (canvas.is_boxing and not self.state.apart):
             canvas.start_clicking()
-        self._say(f"Object {object_id} kept: {written.pixels:,} pixels.")
+        self._say(news)
 
     def clear(self) -> None:
         """Take away the prompts of the object at hand, on this plane."""
@@ -353,11 +395,13 @@ class Controller:
         if outcome.error:
             self._fail(outcome.error)
 
-    def _on_first_answer(self, generation: int, draft: Draft, first: deque[Answered], _share: float) -> None:
-        """The plane was looked at; looks from nearer or farther follow."""
+    def _on_progress(self, generation: int, draft: Draft, first: deque[Answered], share: float) -> None:
+        """Some of several objects are answered; or the plane was looked at, and looks from nearer or farther follow."""
         if self._is_current(generation):
-            self._first = (draft, first[0].choose(draft.choice))
-            self._show()
+            self.state.answered = 0.0 if first else share
+            if first:
+                self._first = (draft, first[0].choose(draft.choice))
+                self._show()
 
     def _on_answered(self, generation: int, draft: Draft, outcome: Outcome) -> None:
         if not self._is_current(generation):
@@ -431,10 +475,13 @@ class Controller:
         generation = self._new_generation()
         self._asked = draft
         self.state.answering = True
-        request = Request(canvas.source, canvas.plane, draft.marks, self._answers.previous(draft), self.state.refines)
+        known = self._answers.known(draft) if draft.marks.others else None
+        previous = None if known else self._answers.previous(draft)
+        request = Request(canvas.source, canvas.plane, draft.marks, previous, self.state.refines, known=known)
         is_wanted = partial(self._is_current, generation)
-        on_first = partial(self._on_first_answer, generation, draft, request.first)
-        job = Job("answer", partial(self._segmenter.answer, request), on_first, is_wanted)
+        self.state.answered = 0.0
+        on_progress = partial(self._on_progress, generation, draft, request.first)
+        job = Job("answer", partial(self._segmenter.answer, request), on_progress, is_wanted)
         self._submit(job, partial(self._on_answered, generation, draft))
 
     def _prepare(self) -> None:
@@ -487,15 +534,16 @@ class Controller:
             return self._first[1]
         return self._answers.get(draft)
 
-    def _shown(self, answered: Answered) -> npt.NDArray[np.bool_]:
-        """Return the mask of an answer as it is shown and kept: tidied, but as it is where no model was asked."""
+    def _shown(self, answered: Answered) -> npt.NDArray[Any]:
+        """Return the mask of an answer, or a picture of several, as shown and kept: tidied, where a model was asked."""
         mask, tidying = answered.prediction.mask, self.state.tidying
         if answered.seconds is None:
             return mask
-        before = self._tidy
-        if before is None or before[0] is not mask or before[1] != tidying:
-            self._tidy = (mask, tidying, tidy(mask, tidying))
-        assert self._tidy is not None, "it was found just now"
+        how = (tidying, self.state.overlap) if answered.found else tidying
+        if self._tidy is None or self._tidy[0] is not mask or self._tidy[1] != how:
+            found = answered.found
+            tidied = draw_objects(found, mask.shape, tidying, self.state.overlap) if found else tidy(mask, tidying)
+            self._tidy = (mask, how, tidied)
         return self._tidy[2]
 
     def _take_marks(self) -> bool:
@@ -509,14 +557,19 @@ class Controller:
             if marks.get(plane, Marks()) != draft.marks
         }
         before = {plane: drafts[plane] for plane in after}
-        error = _refuse(work.canvas, before, after)
+        error = refuse(work.canvas, before, after)
         if error:
             work.restore(before)
             self._fail(error)
         elif after:
             self._drop_answers()
-            self._work.change_drafts(_difference(before, after), before, after)
+            self._work.change_drafts(name_change(before, after), before, after)
         return bool(after) and not error
+
+    def _tell_next(self, work: Work, draft: Draft) -> None:
+        """Tell the layers what the next mark is."""
+        object_id, apart = draft.object_id or work.canvas.next_id(), self.state.apart and not draft.reopened
+        work.canvas.set_next(positive=not self.state.negative, object_id=object_id, apart=apart)
 
     def _show(self) -> None:
         """Bring state and preview into line with the draft at hand."""
@@ -537,15 +590,17 @@ class Controller:
         work.keeping.note(work.drafts, work.origins.known)
         self._show_marks(draft.marks)
         self._show_answer(answered)
-        canvas.set_polarity(not state.negative, state.next_id)
+        self._tell_next(work, draft)
         # While a corrected mask is worked out the one before stays on screen: a flicker would say that it is lost.
         if answered is not None or not (state.answering and draft.is_question):
             canvas.show_preview(canvas.plane, None if answered is None else self._shown(answered))
 
     def _show_marks(self, marks: Marks) -> None:
-        positives = sum(positive for _, _, positive in marks.points)
-        self.state.positives, self.state.negatives = positives, len(marks.points) - positives
-        self.state.boxes, self.state.areas = len(marks.boxes), len(marks.areas)
+        state, together = self.state, marks.joined()
+        signs = [positive for _, _, positive in together.points] + [one.positive for one in together.scribbles]
+        state.areas, state.boxes = sum(one.positive for one in together.areas), len(together.boxes)
+        state.positives, state.negatives = sum(signs), len(signs) - sum(signs) + len(together.areas) - state.areas
+        state.at_hand = len(marks.objects) if marks else 0
 
     def _show_answer(self, answered: Answered | None) -> None:
         state = self.state
@@ -629,35 +684,3 @@ class Controller:
             (canvas.layer_lost, self._on_layer_lost),
             (canvas.labels_changed, partial(self._on_labels_changed, work)),
         ]
-
-
-def _refuse(canvas: Canvas, before: Drafts, after: Drafts) -> str:
-    """Say why marks cannot be taken; nothing when they can. What is deleted is always taken."""
-    for plane, draft in after.items():
-        if draft.marks.count > before[plane].marks.count and canvas.obstacle:
-            return canvas.obstacle
-        outside = draft.marks.find_outside(canvas.shape_of(plane))
-        if outside is not None:
-            return f"The point at ({outside[0]:.0f}, {outside[1]:.0f}) is outside the image; click inside it."
-    return ""
-
-
-def _difference(before: Drafts, after: Drafts) -> str:
-    """Name what the user did."""
-    names = [_compare(draft.marks, after[plane].marks) for plane, draft in before.items()]
-    return names[0] if len(names) == 1 else f"{names[0]} and more on {len(names)} planes"
-
-
-def _compare(before: Marks, after: Marks) -> str:
-    """Name what the user did to the marks of one plane."""
-    added = [point for point in after.points if point not in before.points]
-    if len(after.points) > len(before.points):
-        return "positive point" if added and added[-1][2] else "negative point"
-    if len(after.points) < len(before.points):
-        return "deleting a point"
-    if added:
-        return "moving a point"
-    if len(after.regions) > len(before.regions):
-        new = [region for region in after.regions if region not in before.regions]
-        return "box" if new and new[-1].kind == "rectangle" else "outline"
-    return "deleting a shape" if len(after.regions) < len(before.regions) else "moving a shape"

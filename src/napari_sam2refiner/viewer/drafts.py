@@ -1,108 +1,25 @@
-"""What the user has marked for the object at hand, on one plane of an image; numpy only."""
+"""States of what is at hand on one plane of an image, and what a model has answered; numpy only."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-from skimage.draw import polygon2mask
 
-from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, Prediction
+from napari_sam2refiner.viewer.marks import Marks
+from napari_sam2refiner.viewer.several import Found, Known
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.region import Part
 
+FARTHEST_BACK = 20  # earlier states that are looked through for what is known of several objects
+MOST_CORRECTED = 16  # objects that go on from what was found of them; more are asked anew
 SURE = 10.0  # logit inside an object that was kept, and of it outside
-RegionKind = Literal["rectangle", "ellipse", "polygon"]
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A shape that the user drew: `corners` in plane pixels; an ellipse by the four corners around it."""
-
-    kind: RegionKind
-    corners: tuple[tuple[float, float], ...]
-
-    def mask(self, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Return the (Y, X) pixels inside."""
-        corners = np.array(self.corners)
-        if self.kind == "ellipse":
-            angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)[:, None]
-            down, across = (corners[3] - corners[0]) / 2, (corners[1] - corners[0]) / 2
-            corners = corners.mean(0) + np.cos(angle) * down + np.sin(angle) * across
-        inside: npt.NDArray[np.bool_] = polygon2mask(shape, corners)
-        return inside
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """(y0, x0, y1, x1) around the corners."""
-        corners = np.array(self.corners)
-        y0, x0 = corners.min(0).tolist()
-        y1, x1 = corners.max(0).tolist()
-        return y0, x0, y1, x1
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """Every prompt of one object, in plane pixels.
-
-    Attributes
-    ----------
-    points : tuple of (y, x, positive)
-    regions : tuple of Region
-        Rectangles are boxes; polygons and ellipses are parts of one rough mask.
-    """
-
-    points: tuple[tuple[float, float, bool], ...] = ()
-    regions: tuple[Region, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.points or self.regions)
-
-    @property
-    def count(self) -> int:
-        """How many marks there are."""
-        return len(self.points) + len(self.regions)
-
-    @property
-    def boxes(self) -> tuple[Region, ...]:
-        """The regions that are boxes."""
-        return tuple(region for region in self.regions if region.kind == "rectangle")
-
-    @property
-    def areas(self) -> tuple[Region, ...]:
-        """The regions that make the rough mask."""
-        return tuple(region for region in self.regions if region.kind != "rectangle")
-
-    @property
-    def is_positive(self) -> bool:
-        """Whether anything says where the object is."""
-        return bool(self.regions) or any(positive for _, _, positive in self.points)
-
-    def extends(self, other: Marks) -> bool:
-        """Return whether every mark of `other` is here too, and more."""
-        return self != other and set(other.points) <= set(self.points) and set(other.regions) <= set(self.regions)
-
-    def find_outside(self, shape: tuple[int, int]) -> tuple[float, float] | None:
-        """Return the first point (y, x) that is not on a plane of this shape."""
-        for y, x, _ in self.points:
-            if not (-0.5 <= y <= shape[0] - 0.5 and -0.5 <= x <= shape[1] - 0.5):
-                return y, x
-        return None
-
-    def prompts(self, shape: tuple[int, int]) -> Prompts:
-        """Return the prompts for a session; shape is the plane's."""
-        areas = [region.mask(shape) for region in self.areas]
-        return Prompts(
-            points=[(y, x) for y, x, _ in self.points],
-            labels=[int(positive) for _, _, positive in self.points],
-            boxes=[region.box for region in self.boxes],
-            mask=np.logical_or.reduce(areas) if areas else None,
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,17 +93,36 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A prediction, the seconds it took (None where no model was asked), and which of its candidates is its mask."""
+    """What a model has answered.
+
+    Attributes
+    ----------
+    prediction : Prediction
+        Of several objects: all as one.
+    seconds : float or None
+        How long it took; None where no model was asked.
+    choice : int
+        Which of the prediction's candidates is its mask.
+    found : tuple of Found
+        Where there are several objects at hand, each of those that were found.
+    """
 
     prediction: Prediction
     seconds: float | None = None
     choice: int = 0
+    found: tuple[Found, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes of its masks and logits."""
         parts = self.prediction.candidates or (self.prediction,)
-        return sum(part.mask.nbytes + part.logits.nbytes for part in parts)
+        return sum(part.mask.nbytes + part.logits.nbytes for part in parts) + sum(one.size for one in self.found)
+
+    def of_objects(self, marks: Marks) -> Iterator[tuple[Marks, Found | Prediction]]:
+        """Give each object's marks and what was found of it; `marks` are those that were answered."""
+        yield from ((one.marks, one) for one in self.found)
+        if not marks.others:
+            yield marks, self.prediction
 
     def choose(self, choice: int) -> Answered:
         """Return the answer with another candidate as its mask; the last where there are not so many."""
@@ -206,15 +142,18 @@ class Answers:
     def __init__(self, limit: int = 2**29) -> None:
         self._limit = limit
         self._by_draft: OrderedDict[Draft, Answered] = OrderedDict()
+        self._sizes: dict[Draft, int] = {}
+        self._begun: tuple[Draft, dict[Marks, Found]] | None = None  # what the latest question has found so far
 
     def put(self, draft: Draft, answered: Answered) -> None:
         """Remember the answer to a draft."""
         self._by_draft[draft] = answered
         self._by_draft.move_to_end(draft)
-        size = sum(kept.size for kept in self._by_draft.values())
+        self._sizes[draft] = answered.size
+        size = sum(self._sizes.values())
         while size > self._limit and len(self._by_draft) > 1:
-            _, oldest = self._by_draft.popitem(last=False)
-            size -= oldest.size
+            oldest, _ = self._by_draft.popitem(last=False)
+            size -= self._sizes.pop(oldest)
 
     def get(self, draft: Draft) -> Answered | None:
         """Return the answer to this very draft; an object that was reopened is its own."""
@@ -224,19 +163,51 @@ class Answers:
         return self._by_draft.get(draft)
 
     def previous(self, draft: Draft) -> Prediction | None:
-        """Return the latest answer that the draft corrects.
+        """Return the latest answer that the draft of one object corrects.
 
         A mask made under a prompt that is gone would hold that prompt's wish, so only ancestors count whose marks are
         all still there.
         """
-        ancestor = draft.parent
-        while ancestor is not None:
-            answered = self.get(ancestor)
-            if answered is not None and draft.marks.extends(ancestor.marks):
-                return answered.prediction
-            ancestor = ancestor.parent
+        for _, earlier in self._answered(draft.parent):
+            for marks, found in earlier:
+                if draft.marks.extends(marks):
+                    return _whole(found)
         return None
+
+    def known(self, draft: Draft) -> Known:
+        """Return what earlier drafts say of the objects of a draft that has several; it takes what is found of them."""
+        missing = dict.fromkeys(draft.marks.objects)
+        found: dict[Marks, Found] = {}
+        before: dict[Marks, Prediction] = {}
+        for ancestor, earlier in islice(self._answered(draft), FARTHEST_BACK):
+            if not missing:
+                break
+            for marks, answer in earlier:
+                if marks in missing and not ancestor.is_as_kept:
+                    found[marks] = answer if isinstance(answer, Found) else Found.of(marks, answer)
+                    missing.pop(marks)
+            if len(missing) <= MOST_CORRECTED:
+                corrected = {one: answer for one in missing for marks, answer in earlier if one.extends(marks)}
+                before |= {one: _whole(answer) for one, answer in corrected.items() if one not in before}
+        self._begun = (draft, found)
+        return Known(found, {one: answer for one, answer in before.items() if one not in found})
+
+    def _answered(self, draft: Draft | None) -> Iterator[tuple[Draft, list[tuple[Marks, Found | Prediction]]]]:
+        """Give a draft and those that it comes from, the latest first, with what was answered of each object."""
+        while draft is not None:
+            answered = self.get(draft)
+            if answered is not None:
+                yield draft, list(answered.of_objects(draft.marks))
+            elif self._begun is not None and self._begun[0] is draft:
+                yield draft, list(self._begun[1].copy().items())  # the worker adds to it
+            draft = draft.parent
 
     def clear(self) -> None:
         """Forget all, as when another model answers from now on."""
         self._by_draft.clear()
+        self._sizes.clear()
+        self._begun = None
+
+
+def _whole(found: Found | Prediction) -> Prediction:
+    return found.prediction() if isinstance(found, Found) else found

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from napari_sam2refiner.planes.region import Part
-from napari_sam2refiner.viewer.drafts import Marks, Reopened
+from napari_sam2refiner.viewer.drafts import Reopened
+from napari_sam2refiner.viewer.marks import Marks
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex

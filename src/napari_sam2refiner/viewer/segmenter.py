@@ -15,11 +15,13 @@ from napari_sam2refiner.errors import InvalidLabelsError, SAM2RefinerError, Unkn
 from napari_sam2refiner.labels.write import ids_in
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.relabel import Change, refine_labels
-from napari_sam2refiner.viewer.drafts import Answered, Marks
+from napari_sam2refiner.viewer.drafts import Answered
+from napari_sam2refiner.viewer.several import Known, find_each, summary_of
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
     from napari_sam2refiner.sessions.base import PlaneSession, Prediction
+    from napari_sam2refiner.viewer.marks import Marks
     from napari_sam2refiner.viewer.state import Direction
 
 
@@ -58,7 +60,8 @@ class PlaneSource(Protocol):
 class Request:
     """What is asked of the segmenter: to look at a plane (no marks) or to answer marks on it, refined or not.
 
-    Where a first answer is there before the last, it goes to `first`, which is read by another thread.
+    Of marks of one object `previous` is what they correct; of several, `known` is what is known of them. Where a first
+    answer is there before the last, it goes to `first`, which is read by another thread.
     """
 
     source: PlaneSource
@@ -67,6 +70,7 @@ class Request:
     previous: Prediction | None = None
     refine: bool = True
     first: deque[Answered] = field(default_factory=lambda: deque(maxlen=1))
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,7 +285,10 @@ class Segmenter:
             tell(share)
 
     def answer(self, request: Request, tell: Tell) -> Answered:
-        """Answer the marks of a request; where it takes several looks, `tell` when the first answer is there."""
+        """Answer the marks of a request; where it takes several looks, `tell` when the first answer is there.
+
+        Several objects are answered in batches, between which a newer request may come; `tell` gets the share.
+        """
         assert request.marks is not None
 
         def on_first(predictions: Sequence[Prediction]) -> None:
@@ -291,6 +298,10 @@ class Segmenter:
         start = time.perf_counter()
         session = self._session(request)
         assert session.shape is not None
+        if request.marks.others:
+            assert request.known is not None
+            found = find_each(session, request.marks.objects, request.known, refine=request.refine, tell=tell)
+            return Answered(summary_of(found, session.shape), time.perf_counter() - start, found=found)
         prompts = request.marks.prompts(session.shape)
         prediction = session.predict(prompts, refine=request.refine, previous=request.previous, on_first=on_first)
         return Answered(prediction, time.perf_counter() - start)

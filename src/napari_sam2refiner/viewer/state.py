@@ -129,10 +129,16 @@ class DockState(ModelState):
         Why this view of the image cannot be clicked, with the remedy; empty when it can.
     encoding, answering : bool
         Whether the worker looks at the plane for the first time, or answers prompts.
+    answered : float
+        Which share of several objects is answered.
     negative : bool
         Whether the next click says "not here".
     positives, negatives, boxes, areas : int
-        Prompts of the object at hand, on the plane that is shown.
+        Prompts of what is at hand, on the plane that is shown; a scribble counts as a point, a negative outline too.
+    at_hand : int
+        How many objects are at hand there.
+    apart : bool
+        Whether each box is an object of its own.
     candidates, candidate : int
         How many masks the prompts may mean, and which is shown (from 0); no candidates where there is no preview.
     score, seconds, pixels : float or None, float or None, int
@@ -161,11 +167,14 @@ class DockState(ModelState):
     obstacle: str = ""
     encoding: bool = False
     answering: bool = False
+    answered: float = 0.0
     negative: bool = False
     positives: int = 0
     negatives: int = 0
     boxes: int = 0
     areas: int = 0
+    at_hand: int = 0
+    apart: bool = False
     candidates: int = 0
     candidate: int = 0
     score: float | None = None
@@ -235,7 +244,7 @@ def resolve(state: DockState) -> Snapshot:
         can_cycle=can_click and settled and state.candidates > 1,
         can_change=state.image is not None and not state.obstacle,
         negative=state.negative,
-        keep=f"Keep as {state.next_id} (K)",
+        keep=f"Keep {state.at_hand} (K)" if state.at_hand > 1 else f"Keep as {state.next_id} (K)",
         cycle=f"Guess {state.candidate + 1} of {state.candidates} (G)" if state.candidates > 1 else "Next guess (G)",
         undo=state.undo,
         redo=state.redo,
@@ -277,6 +286,8 @@ def _status(state: DockState) -> str:
     if state.loading:
         return state.load_news
     if state.answering:
+        if state.answered:
+            return f"Working on the new prompts: {100 * state.answered:.0f} % ..."
         return "Looking closer ..." if state.candidates else "Working on the new prompt ..."
     if state.encoding:
         return "Getting ready for the first click on this plane ..."
@@ -289,9 +300,11 @@ def _preview(state: DockState) -> str:
     """Say how long the answer took and how sure it is."""
     if not state.pixels:
         return "Nothing found there."
-    parts = [f"{state.pixels:,} pixels"]
+    are_several = state.at_hand > 1
+    parts = [f"{state.at_hand} objects: {state.pixels:,} pixels" if are_several else f"{state.pixels:,} pixels"]
     if state.score is not None:
-        parts.append(f"{100 * min(max(state.score, 0.0), 1.0):.0f} % sure")
+        least = "at least " if are_several else ""
+        parts.append(f"{least}{100 * min(max(state.score, 0.0), 1.0):.0f} % sure")
     if state.seconds is not None:
         parts.append(f"{state.seconds:.2f} s")
     return ", ".join(parts) + "."
@@ -316,6 +329,8 @@ def _hint(state: DockState) -> str:
         return "Now say where the object is: add a positive point, a box or a rough outline."
     if state.candidates == 0:
         return "Change a prompt to try again."
+    if state.at_hand > 1:
+        return "A click corrects the object whose box it is in. Right? Keep them all (K)."
     if state.pixels == 0:
         return "Click elsewhere on the object, or draw a box around it."
     if state.candidates > 1:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Draft
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from napari_sam2refiner.viewer.autosave import Prompted, Restored
     from napari_sam2refiner.viewer.canvas import Canvas, Written
     from napari_sam2refiner.viewer.keeping import Keeping
+    from napari_sam2refiner.viewer.several import Found
+    from napari_sam2refiner.viewer.state import Overlap
 
 Drafts = dict[PlaneIndex, Draft]
 
@@ -39,7 +45,7 @@ class Work:
         self.drafts.update(drafts)
         self._clear_previews(drafts)
         for plane, draft in drafts.items():
-            self.canvas.write_marks(plane, draft.marks)
+            self.canvas.write_marks(plane, draft.marks, draft.object_id or self.canvas.next_id())
 
     def change_drafts(self, what: str, before: Drafts, after: Drafts) -> None:
         """Take new drafts, undoably."""
@@ -49,16 +55,45 @@ class Work:
 
     def change_result(self, what: str, written: Written, object_id: int, origin: Origin | None, draft: Draft) -> None:
         """Go on, undoably, from a change of an object on the plane that is shown, with its origin and a new draft."""
-        plane = self.canvas.plane
-        before, earlier = self.draft(plane), self.origins.note(plane, object_id, origin)
+        self._change_objects(what, written, {object_id: origin}, draft)
 
-        def put(change: Callable[[], None], origin: Origin | None, draft: Draft) -> None:
-            self.origins.note(plane, object_id, origin)
+    def keep_several(self, found: Sequence[Found], picture: npt.NDArray[Any], overlap: Overlap) -> str:
+        """Write several objects into the result as new ones, undoably; return what there is to say.
+
+        Parameters
+        ----------
+        found : sequence of Found
+        picture : (Y, X) integer array
+            Where they are, numbered from 1 in their order.
+        overlap : "keep" or "overwrite"
+            Whose a pixel is that already belongs to an object.
+        """
+        first = self.canvas.next_id()
+        ids = np.where(picture > 0, picture + np.uint32(first - 1), np.uint32(0))
+        written = self.canvas.write_objects(self.canvas.plane, ids, overlap)
+        origins = {first + n: Origin(one.marks, None if isnan(one.score) else one.score) for n, one in enumerate(found)}
+        kept: dict[int, Origin | None] = {n: origin for n, origin in origins.items() if n in written.areas}
+        if not kept:
+            written.undo()
+            return "Nothing was kept: every pixel of these masks belongs to other objects (see Overlap)."
+        self._change_objects(f"{len(kept)} objects", written, kept, Draft())
+        left = f" {len(found) - len(kept)} had no pixels left." if len(kept) < len(found) else ""
+        return f"{len(kept)} objects kept: {sum(written.areas.values()):,} pixels.{left}"
+
+    def _change_objects(self, what: str, written: Written, origins: Mapping[int, Origin | None], draft: Draft) -> None:
+        """Go on, undoably, from a change of objects on the plane that is shown, by id."""
+        plane = self.canvas.plane
+        before = self.draft(plane)
+        earlier = {object_id: self.origins.note(plane, object_id, origin) for object_id, origin in origins.items()}
+
+        def put(change: Callable[[], None], origins: Mapping[int, Origin | None], draft: Draft) -> None:
+            for object_id, origin in origins.items():
+                self.origins.note(plane, object_id, origin)
             change()
             self._revisit({plane: draft})
 
         self.restore({plane: draft})
-        undo, redo = partial(put, written.undo, earlier, before), partial(put, written.redo, origin, draft)
+        undo, redo = partial(put, written.undo, earlier, before), partial(put, written.redo, origins, draft)
         self.history.add(Act(what, undo, redo))
 
     def bring_back(self, restored: Restored, written: Written) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,25 +15,26 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import Overlap, erase, fill, write
+from napari_sam2refiner.labels.write import Overlap, areas_in, erase, fill, write
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
-from napari_sam2refiner.planes.region import Window, bounding_window
+from napari_sam2refiner.planes.region import NOWHERE, Window, bounding_window
 from napari_sam2refiner.viewer.autosave import Identity
-from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.layers.given import GivenLayers
 from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
 from napari_sam2refiner.viewer.layers.prompts import (
-    FEATURES,
+    NextMark,
     make_points,
     make_regions,
-    name_axes,
-    read_points,
-    read_regions,
-    set_features,
+    note_new,
+    note_next,
+    read_layer,
+    read_marks,
     write_points,
     write_regions,
 )
-from napari_sam2refiner.viewer.layers.result import GivenIds, WrittenMask, WrittenPatches
+from napari_sam2refiner.viewer.layers.result import GivenIds, WrittenMask, WrittenObjects, WrittenPatches
 from napari_sam2refiner.viewer.layers.view import ImageView
+from napari_sam2refiner.viewer.marks import Marks, Region, group
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,8 +47,9 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
+MARKED: tuple[Role, ...] = ("prompts", "regions")
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-BOXING = "add_rectangle"
+BOXING, SCRIBBLING = "add_rectangle", "add_path"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,14 +101,15 @@ class ImageLayers:
         self._viewer = viewer
         self._image = image
         self._view = ImageView(viewer, image)
+        self._given = GivenLayers(viewer, image, self._view)
         self._defer = defer
         self._layers: dict[Role, Layer] = {}
         self._shape = self._view.shape
         self._source = ArraySource(self._view.array)
         self._seen: tuple[PlaneIndex, str] = (self.plane, self.obstacle)
-        self._positive = True
-        self._object_id = 1
+        self._next = NextMark()
         self._is_flipped = False
+        self._known_regions = 0  # how many there were at the last look
         self._is_quiet = False
         self._is_attached = False
         self._drawing = Drawing()
@@ -204,11 +207,24 @@ class ImageLayers:
         """Make the next drag on the image a box."""
         self._activate("regions", BOXING)
 
+    def start_scribbling(self) -> None:
+        """Make the next drag on the image a scribble."""
+        self._activate("regions", SCRIBBLING)
+
     @property
     def is_boxing(self) -> bool:
         """Whether the next drag on the image is a box."""
+        return self._draws(BOXING)
+
+    @property
+    def is_scribbling(self) -> bool:
+        """Whether the next drag on the image is a scribble."""
+        return self._draws(SCRIBBLING)
+
+    def _draws(self, mode: str) -> bool:
         regions = self._layers.get("regions")
-        return regions is not None and self._viewer.layers.selection.active is regions and regions.mode == BOXING
+        # Not `is`: to plugins napari hands its layers in wrappers.
+        return regions is not None and self._viewer.layers.selection.active == regions and regions.mode == mode
 
     def _activate(self, role: Role, mode: str) -> None:
         layer = cast("Points | Shapes", self._layer(role))
@@ -218,44 +234,65 @@ class ImageLayers:
 
     # -- prompts ---------------------------------------------------------------------------------------------------
 
-    def set_polarity(self, positive: bool, object_id: int) -> None:
-        """Say what the next point is."""
-        if (positive, object_id) == (self._positive, self._object_id):
-            return
-        self._positive, self._object_id = positive, object_id
-        points = self._layers.get("prompts")
-        if points is not None:
-            points.feature_defaults = self._next_point()
+    def set_next(self, *, positive: bool, object_id: int, apart: bool) -> None:
+        """Say what the next mark is, and whether each box is an object of its own."""
+        mark = NextMark(positive, object_id, apart)
+        if mark != self._next:
+            self._next = mark
+            for layer in self._marked():
+                note_next(layer, self._view, mark)
 
     @property
     def marks(self) -> dict[PlaneIndex, Marks]:
         """What is marked, by plane; planes without a mark are left out."""
-        points, regions = defaultdict(list), defaultdict(list)
-        if "prompts" in self._layers:
-            for plane, point in read_points(self._layers["prompts"], self._view):
-                points[plane].append(point)
-        if "regions" in self._layers:
-            for plane, _, region in read_regions(self._layers["regions"], self._view):
-                regions[plane].append(region)
-        return {plane: Marks(tuple(points[plane]), tuple(regions[plane])) for plane in {**points, **regions}}
+        return read_marks(self._marked(), self._view)
 
-    def write_marks(self, plane: PlaneIndex, marks: Marks) -> None:
-        """Replace what is marked on a plane."""
+    def write_marks(self, plane: PlaneIndex, marks: Marks, first_id: int = 1) -> None:
+        """Replace what is marked on a plane; its objects are numbered from there."""
         if marks != self.marks.get(plane, Marks()):
             with self._quiet():
-                write_points(self._layer("prompts"), self._view, plane, marks, self._next_point())
-                write_regions(self._layer("regions"), self._view, plane, marks)
+                write_points(self._layer("prompts"), self._view, plane, marks, first_id)
+                write_regions(self._layer("regions"), self._view, plane, marks, first_id)
+                for layer in self._marked():
+                    note_next(layer, self._view, self._next)
+            self._known_regions = len(self._layers["regions"].data)
 
-    def _polarity(self) -> str:
-        return "positive" if self._positive != self._is_flipped else "negative"
+    def outline_label(self, layer: Labels | None = None) -> tuple[str, tuple[Region, ...]]:
+        """Return the name and the outline of a layer's selected label, by default of the label under the mouse.
 
-    def _next_point(self) -> dict[str, Any]:
-        return {"polarity": self._polarity(), "object_id": self._object_id, "axes": name_axes(self._view.axes)}
+        Raises
+        ------
+        InvalidLabelsError
+            If there is none, or the layer does not fit the image.
+        """
+        if layer is not None:
+            return self._given.outline_selected(layer)
+        return self._given.outline_under_mouse(list(self._layers.values()))
+
+    def read_prompts(self, layers: Sequence[Layer]) -> dict[PlaneIndex, Marks]:
+        """Return what is marked in layers of the user's, by plane; raise `InvalidPromptError` where nothing is."""
+        return self._given.read_prompts([layer for layer in layers if layer not in self._layers.values()])
+
+    def _marked(self) -> list[Points | Shapes]:
+        """Return the layers with marks."""
+        return [cast("Points | Shapes", self._layers[role]) for role in MARKED if role in self._layers]
+
+    def _note_new(self, layer: Points | Shapes, first: int, mark: NextMark) -> None:
+        """Note what the marks are that a layer has from there on."""
+        held: dict[PlaneIndex, list[tuple[int, Marks]]] = defaultdict(list)
+        for other in self._marked():
+            for placed in read_layer(other, self._view):
+                if other is not layer or placed.index < first:
+                    held[placed.plane].append((placed.object_id, placed.marks))
+        with self._quiet():
+            grouped = {plane: group(marks) for plane, marks in held.items()}
+            note_new(layer, self._view, range(first, len(layer.data)), grouped, mark)
+            note_next(layer, self._view, self._next)
 
     # -- masks -----------------------------------------------------------------------------------------------------
 
-    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[np.bool_] | None) -> None:
-        """Show a mask on a plane, or none; what is shown already is not drawn again."""
+    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> None:
+        """Show a mask on a plane, or a picture of several objects, or none; what is shown is not drawn again."""
         plane = self._view.as_label_plane(plane)
         if not self._drawing.shows(plane, mask):
             preview = cast("Labels", self._layer("preview"))
@@ -281,11 +318,24 @@ class ImageLayers:
         """
         return self._written(plane, object_id, lambda labels: write(labels, mask, object_id, overlap, instead_of))
 
+    def write_objects(self, plane: PlaneIndex, values: npt.NDArray[Any], overlap: Overlap) -> WrittenObjects:
+        """Write several new objects into the result layer, at once; `values` (Y, X) are their ids."""
+        window = bounding_window(values > 0) or NOWHERE
+        given = values[window]
+        written, patch = self._changed(plane, lambda labels: fill(labels, given, window, overlap))
+        areas = areas_in(np.where(patch.after == given, given, 0))
+        return WrittenObjects(written.layer, written.patches, written.on_change, areas)
+
     def erase(self, plane: PlaneIndex, object_id: int) -> WrittenMask:
         """Take an object out of the result layer on a plane."""
         return self._written(plane, object_id, lambda labels: erase(labels, object_id))
 
     def _written(self, plane: PlaneIndex, object_id: int, change: Callable[[npt.NDArray[Any]], Patch]) -> WrittenMask:
+        written, patch = self._changed(plane, change)
+        return WrittenMask(written.layer, written.patches, written.on_change, patch.count_after(object_id))
+
+    def _changed(self, plane: PlaneIndex, change: Callable[[npt.NDArray[Any]], Patch]) -> tuple[WrittenPatches, Patch]:
+        """Change a plane of the result layer."""
         result = cast("Labels", self._layer("result"))
         plane = self._view.as_label_plane(plane)
         patch = change(plane.get(result.data))
@@ -293,7 +343,7 @@ class ImageLayers:
             result.refresh()
         on_change = partial(self._on_mask_written, plane, patch)
         on_change()
-        return WrittenMask(result, ((plane, patch),), on_change, patch.count_after(object_id))
+        return WrittenPatches(result, ((plane, patch),), on_change), patch
 
     def fill(self, blocks: Sequence[tuple[Block, npt.NDArray[Any]]]) -> WrittenPatches:
         """Write labels into blocks of the result layer, one plane high, where there are none; all or nothing."""
@@ -401,6 +451,8 @@ class ImageLayers:
             self._place(layer)
             self._layers[role] = layer
             self._listen(role, layer)
+            if role in MARKED:
+                note_next(cast("Points | Shapes", layer), self._view, self._next)
         if layer not in self._viewer.layers:
             self._insert(role, layer)
         return layer
@@ -409,7 +461,7 @@ class ImageLayers:
         common = {"metadata": {METADATA_KEY: {"role": role, "image": str(self._image.unique_id)}}, **self._transforms()}
         size = max(2.0, min(self._shape[-2:]) / 50)
         if role == "prompts":
-            return make_points(self._image.ndim, size, self._next_point(), **common)
+            return make_points(self._image.ndim, size, **common)
         if role == "regions":
             return make_regions(self._image.ndim, size, **common)
         if role == "preview":
@@ -444,6 +496,7 @@ class ImageLayers:
             layer.events.data.connect(self._on_points_data)
             layer.mouse_drag_callbacks.append(self._on_points_pressed)
         elif role == "regions":
+            self._known_regions = len(layer.data)
             layer.events.data.connect(self._on_shapes_data)
         elif role == "result":
             self._ids.doubt()
@@ -471,28 +524,20 @@ class ImageLayers:
         if self._is_quiet or not self._is_attached or _action(event) not in ("added", "changed", "removed"):
             return
         if _action(event) == "added":
-            self._mark_new_points(cast("Points", self._layers["prompts"]), len(event.data_indices))
+            points = cast("Points", self._layers["prompts"])
+            positive = self._next.positive != self._is_flipped
+            self._note_new(points, len(points.data) - len(event.data_indices), replace(self._next, positive=positive))
+            self._is_flipped = False
         self.marks_changed.emit()
 
-    def _mark_new_points(self, points: Points, count: int) -> None:
-        """Give new points the polarity of the dock; napari's own default follows whatever was selected last."""
-        old = len(points.data) - count
-        wanted, columns = self._next_point(), {name: points.features[name].to_numpy() for name in FEATURES}
-        is_right = wanted["polarity"] == "positive" and all(
-            (columns[name][old:] == wanted[name]).all() for name in FEATURES
-        )
-        self._is_flipped = False
-        if not is_right:
-            with self._quiet():
-                set_features(
-                    points,
-                    {name: [*columns[name][:old], *[wanted[name]] * count] for name in FEATURES},
-                    self._next_point(),
-                )
-
     def _on_shapes_data(self, event: Any) -> None:
-        if not self._is_quiet and self._is_attached and _action(event) in ("added", "changed", "removed"):
-            self.marks_changed.emit()
+        if self._is_quiet or not self._is_attached or _action(event) not in ("added", "changed", "removed"):
+            return
+        regions = cast("Shapes", self._layers["regions"])
+        if _action(event) == "added" and self._known_regions < len(regions.data):
+            self._note_new(regions, self._known_regions, self._next)
+        self._known_regions = len(regions.data)
+        self.marks_changed.emit()
 
     def _on_mask_written(self, plane: PlaneIndex, patch: Patch) -> None:
         """We have written on a plane; the layer may hold other data by now."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from napari.layers import Image, Labels
 
 from napari_sam2refiner.viewer.layers.image import METADATA_KEY
-from napari_sam2refiner.viewer.layers.view import ImageView
+from napari_sam2refiner.viewer.layers.view import ImageView, explain_misfit, finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -43,13 +42,7 @@ class LabelledPair:
     @property
     def obstacle(self) -> str:
         """Why nothing can be done with these labels in this view, with the remedy; empty when it can."""
-        if self._array.shape != self._shape:
-            seen = f"{self.name} has shape {tuple(self._array.shape)} but {self._image.name} has {self._shape}"
-            return f"{seen}; choose labels and an image of the same shape."
-        if not lie_on_each_other(self._image, self._labels):
-            seen = f"{self.name} does not lie on {self._image.name}"
-            return f"{seen}; give both layers the same scale, translation and rotation."
-        return self._view.obstacle
+        return explain_misfit(self._image, self._labels) or self._view.obstacle
 
     @property
     def loss(self) -> str:
@@ -78,17 +71,6 @@ def choose_pair(viewer: ViewerModel) -> tuple[Image | None, Labels | None]:
     return pairs[0] if pairs else (next(iter(images), None), next(iter(labels), None))
 
 
-def finest(labels: Labels) -> Any:
-    """Return the labels; of a pyramid, its finest level."""
-    return labels.data[0] if labels.multiscale else labels.data
-
-
 def role_of(layer: Layer) -> str:
     """Return what a layer is to this plugin; empty where it is nothing."""
     return str(layer.metadata.get(METADATA_KEY, {}).get("role", ""))
-
-
-def lie_on_each_other(one: Layer, other: Layer) -> bool:
-    """Return whether the same pixels of two layers of one shape are in the same place, to half a pixel."""
-    corners = np.concatenate([np.zeros((1, one.ndim)), np.diag(finest(other).shape)])
-    return all(np.allclose(one.world_to_data(other.data_to_world(c)), c, rtol=0, atol=0.5) for c in corners)

@@ -11,7 +11,8 @@ from napari.layers import Image, Labels
 
 from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.viewer.layers.image import METADATA_KEY, ArraySource, transforms_of
-from napari_sam2refiner.viewer.layers.pair import LabelledPair, lie_on_each_other, role_of
+from napari_sam2refiner.viewer.layers.pair import LabelledPair, role_of
+from napari_sam2refiner.viewer.layers.view import lie_on_each_other
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,13 @@ class WrittenMask(WrittenPatches):
     """One object in a result layer, and how many pixels it has on the plane."""
 
     pixels: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenObjects(WrittenPatches):
+    """Several new objects in a result layer, and how many pixels each has, by id; those without any are left out."""
+
+    areas: Mapping[int, int]
 
 
 class GivenIds:

@@ -12,7 +12,7 @@ from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels, Layer
 
 
 class ImageView:
@@ -31,7 +31,7 @@ class ImageView:
     @property
     def array(self) -> Any:
         """The pixels; of a pyramid, its finest level."""
-        return self._image.data[0] if self._image.multiscale else self._image.data
+        return finest(self._image)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -126,3 +126,25 @@ class ImageView:
 
     def _steps(self) -> list[int]:
         return [round(float(step)) for step in self._image.world_to_data(self._viewer.dims.point)]
+
+
+def finest(layer: Image | Labels) -> Any:
+    """Return the data of a layer; of a pyramid, its finest level."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def lie_on_each_other(one: Layer, other: Layer) -> bool:
+    """Return whether the same pixels of two layers of one shape are in the same place, to half a pixel."""
+    corners = np.concatenate([np.zeros((1, one.ndim)), np.diag(finest(other).shape)])
+    return all(np.allclose(one.world_to_data(other.data_to_world(c)), c, rtol=0, atol=0.5) for c in corners)
+
+
+def explain_misfit(image: Image, labels: Labels) -> str:
+    """Say why labels are not labels of an image, with the remedy; nothing where they are."""
+    shape, wanted = tuple(finest(labels).shape), tuple(finest(image).shape[: image.ndim])
+    if shape != wanted:
+        seen = f"{labels.name} has shape {shape} but {image.name} has {wanted}"
+        return f"{seen}; choose labels and an image of the same shape."
+    if not lie_on_each_other(image, labels):
+        return f"{labels.name} does not lie on {image.name}; give both layers the same scale, translation and rotation."
+    return ""
