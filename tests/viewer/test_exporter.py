@@ -12,8 +12,8 @@ import pytest
 from napari_sam2refiner.labels.exchange.formats import FORMATS, export_objects, import_objects
 from napari_sam2refiner.labels.exchange.objects import LabelledObjects
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.drafts import Marks
 from napari_sam2refiner.viewer.exporter import Exporter, ImageAtHand, Wish, scores_of
+from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.objects import Origin, Origins
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, perform
 
