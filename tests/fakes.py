@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import areas_in, erase, fill, next_free_id, write
+from napari_sam2refiner.labels.write import areas_in, fill, next_free_id, write
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction
 from napari_sam2refiner.viewer.autosave import Identity
@@ -18,9 +18,10 @@ from napari_sam2refiner.viewer.marks import Marks, find_owner
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
 if TYPE_CHECKING:
-    from napari_sam2refiner.labels.write import Patch
+    from napari_sam2refiner.labels.patch import Patch
     from napari_sam2refiner.planes.region import Part
     from napari_sam2refiner.prompts import Prompts
+    from napari_sam2refiner.viewer.objects import Described, Named
 
 RADII = (6.0, 10.0, 14.0)
 
@@ -111,9 +112,10 @@ class FakeSource:
 
 
 class FakeWritten:
-    def __init__(self, canvas: FakeCanvas, plane: PlaneIndex, patch: Patch, object_id: int) -> None:
+    def __init__(self, canvas: FakeCanvas, plane: PlaneIndex, patch: Patch, object_id: int = 0) -> None:
         self._canvas, self._plane, self._patch = canvas, plane, patch
-        self.pixels = patch.count_after(object_id)
+        self.pixels = patch.count(plane.get(canvas.labels), object_id)
+        self.size = patch.size
         self._tell()
 
     def undo(self) -> None:
@@ -134,12 +136,13 @@ class FakeWritten:
 class FakeWrittenObjects(FakeWritten):
     def __init__(self, canvas: FakeCanvas, plane: PlaneIndex, patch: Patch, values: npt.NDArray[Any]) -> None:
         super().__init__(canvas, plane, patch, 0)
-        self.areas = areas_in(np.where(patch.after == values, values, 0))
+        self.areas = areas_in(np.where(plane.get(canvas.labels) == values, values, 0))
 
 
 class FakeFilled:
     def __init__(self, canvas: FakeCanvas, before: npt.NDArray[Any], after: npt.NDArray[Any]) -> None:
         self._canvas, self._before, self._after = canvas, before, after
+        self.size = before.nbytes
         canvas.labels_changed.emit(None)
 
     def undo(self) -> None:
@@ -163,6 +166,8 @@ class FakeCanvas:
     image_removed = Signal()
     layer_lost = Signal(str, object)
     labels_changed = Signal(object)
+    names_changed = Signal()
+    line_drawn = Signal(object)
 
     def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
         self.image, self.name = image, name
@@ -179,6 +184,8 @@ class FakeCanvas:
         self.polarity = (True, 1)
         self.apart = False
         self.given: Any = None  # what other layers hold
+        self.names: dict[int, Named] = {}
+        self.scores: dict[int, float | None] = {}
 
     def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
         return plane.shape(self.image)
@@ -265,8 +272,22 @@ class FakeCanvas:
         everything = (slice(0, values.shape[0]), slice(0, values.shape[1]))
         return FakeWrittenObjects(self, plane, fill(plane.get(self.labels), values, everything, overlap), values)
 
-    def erase(self, plane: PlaneIndex, object_id: int) -> FakeWritten:
-        return FakeWritten(self, plane, erase(plane.get(self.labels), object_id), object_id)
+    def write_labels(self, plane: PlaneIndex, act: Callable[[npt.NDArray[Any]], Patch]) -> FakeWritten:
+        return FakeWritten(self, plane, act(plane.get(self.labels)))
+
+    def describe(self, described: Mapping[int, Described]) -> None:
+        names = {**self.names, **{one: what.named for one, what in described.items()}}
+        before, self.names = self.names, {one: named for one, named in names.items() if named}
+        self.scores.update({one: what.score for one, what in described.items()})
+        if self.names != before:
+            self.names_changed.emit()
+
+    def start_cutting(self) -> None:
+        self.mode = "cut"
+
+    @property
+    def is_cutting(self) -> bool:
+        return self.mode == "cut"
 
     def fill(self, blocks: Sequence[tuple[tuple[slice, ...], npt.NDArray[Any]]]) -> FakeFilled:
         before = self.labels.copy()
@@ -307,6 +328,9 @@ class FakeCanvas:
     def change(self, marks: Marks) -> None:
         self.marks[self.plane] = marks
         self.marks_changed.emit()
+
+    def draw(self, *line: tuple[float, float]) -> None:
+        self.line_drawn.emit(np.array(line))
 
     def slide(self, step: int) -> None:
         self.go_to(PlaneIndex((step, *self.plane.steps[1:]), self.plane.displayed))

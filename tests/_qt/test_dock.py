@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_sam2refiner._qt.dock import KEYS
+from napari_sam2refiner._qt.dock import KEYS, STEPS
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner.network.backbones import build_base
 from napari_sam2refiner.viewer.loader import ModelLoader
@@ -24,23 +24,6 @@ from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter, perform
 from napari_sam2refiner.viewer.state import DockState, ModelChoice
 
 SHAPE = (60, 80)
-
-
-@pytest.fixture
-def bench(make_napari_viewer_proxy: Any, qtbot: Any) -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def make(image: Any = None, layer: dict[str, Any] | None = None, viewer: Any = None, **options: Any) -> Bench:
-        viewer = viewer or make_napari_viewer_proxy(show=True)
-        if layer is not None or image is not None:
-            viewer.add_image(np.zeros(SHAPE) if image is None else image, **{"name": "cells", **(layer or {})})
-        made.append(Bench(viewer, qtbot, **options))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
-        bench.dock = bench.viewer = None
 
 
 def test_click_correct_commit_undo_redo(bench: Any) -> None:
@@ -171,6 +154,14 @@ def test_box_by_dragging_and_undo(bench: Any) -> None:
     assert not user.preview.any()
     user.press("U", Qt.KeyboardModifier.ShiftModifier)
     assert len(user.viewer.layers["regions"].data) == 1
+
+
+def test_from_boxes_n_goes_back_to_clicks_that_say_what_they_said(bench: Any) -> None:
+    user = bench(layer={})
+    user.press("Q")
+    user.press("N")
+    assert user.viewer.layers.selection.active.name == "prompts"
+    assert not user.dock.state.negative
 
 
 def test_moved_and_deleted_points(bench: Any) -> None:
@@ -473,11 +464,11 @@ def test_keys_are_free_and_given_back(bench: Any) -> None:
     from napari.utils.shortcuts import default_shortcuts
 
     taken = {str(key) for keys in default_shortcuts.values() for key in keys}
-    assert not taken & {str(coerce_keybinding(key)) for key in KEYS}
+    assert not taken & {str(coerce_keybinding(key)) for key in (*KEYS, *STEPS)}
     user = bench(layer={})
     bound = {str(key) for key in user.viewer.keymap}
     user.dock.shut_down()
-    assert len(bound) - len(user.viewer.keymap) == len(KEYS)
+    assert len(bound) - len(user.viewer.keymap) == len(KEYS) + len(STEPS)
 
 
 def test_closing_the_dock_ends_everything(bench: Any) -> None:

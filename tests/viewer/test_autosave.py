@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.viewer import autosave as autosave_module
 from napari_sam2refiner.viewer.autosave import Autosave, Record, read
 from napari_sam2refiner.viewer.marks import Marks
+from napari_sam2refiner.viewer.objects import Named
 
 STACK = (2, *SHAPE)
 MakeDesk = Callable[..., Desk]
@@ -203,7 +205,7 @@ def test_undone_objects_do_not_come_back(make_desk: MakeDesk) -> None:
     first = make_desk()
     keep(first, 20, 20)
     keep(first, 40, 60)
-    first.controller.objects.delete(1)
+    first.controller.objects.delete([1])
     first.controller.close()
     second = make_desk()
     second.controller.bring_back()
@@ -337,3 +339,32 @@ def test_a_killed_session_has_lost_no_more_than_two_seconds(make_desk: MakeDesk,
     there = set(np.unique(desk.canvas.labels))
     assert {number for number, when in kept if when < killed - 2} <= there
     assert len(there) > 1
+
+
+def test_names_come_back_and_are_undone_with_the_work(make_desk: MakeDesk) -> None:
+    first = make_desk()
+    keep(first, 20, 20)
+    first.controller.objects.call(1, "Anna")
+    first.controller.objects.classify("round", [1])
+    first.controller.close()
+    second = make_desk()
+    keep(second, 40, 60)
+    second.controller.bring_back()
+    assert second.canvas.names == {2: Named("Anna", "round")}
+    second.controller.undo()
+    assert not second.canvas.names
+    second.controller.redo()
+    assert second.canvas.names == {2: Named("Anna", "round")}
+
+
+def test_work_from_before_there_were_names_is_read(make_desk: MakeDesk) -> None:
+    desk = make_desk()
+    keep(desk, 20, 20)
+    desk.controller.close()
+    path = read_folder(desk) / "prompts.json"
+    contents = json.loads(path.read_text())
+    del contents["names"]
+    path.write_text(json.dumps(contents))
+    restored = read(path.parent)
+    assert not restored.names
+    assert len(restored.origins) == 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +49,15 @@ def test_only_so_many_are_kept() -> None:
     while history.undo():
         pass
     assert values == {"x": 1}
+
+
+def test_the_oldest_are_forgotten_where_there_are_too_many_bytes_but_never_the_newest() -> None:
+    values, history = {"x": 0}, History(most_bytes=100)
+    for after, size in ((1, 60), (2, 30), (3, 20), (4, 500)):
+        history.add(replace(setting(values, after), size=size))
+        assert history.size == {1: 60, 2: 90, 3: 50, 4: 500}[after]
+    assert history.undo() == "set 4"
+    assert history.next_undo == ""
 
 
 def test_an_act_that_cannot_be_undone_stays_done() -> None:

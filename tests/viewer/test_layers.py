@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 
+from napari_sam2refiner.labels.write import erase
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.layers.preview import FILL, OUTLINE, paint
@@ -291,7 +292,7 @@ def test_an_object_is_erased_on_one_plane_and_comes_back() -> None:
     assert canvas.labels_on(first) is not None
     for plane in (first, second):
         canvas.write_mask(plane, disc(SHAPE[-2:], 10, 10, 4), 2, "keep")
-    erased = canvas.erase(first, 2)
+    erased = canvas.write_labels(first, lambda labels: erase(labels, [2]))
     assert not canvas.labels_on(first).any()
     assert canvas.labels_on(second).any()
     erased.undo()

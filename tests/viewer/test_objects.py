@@ -176,7 +176,7 @@ def test_a_deleted_object_comes_back_with_undo(desk: Desk) -> None:
     keep(desk, 20, 20)
     keep(desk, 40, 60)
     before = desk.canvas.labels.copy()
-    desk.controller.objects.delete(1)
+    desk.controller.objects.delete([1])
     assert set(np.unique(desk.canvas.labels)) == {0, 2}
     assert desk.state.undo == "deleting object 1"
     desk.controller.undo()
@@ -188,7 +188,7 @@ def test_a_deleted_object_comes_back_with_undo(desk: Desk) -> None:
 def test_deleting_the_object_at_hand_ends_its_correction(desk: Desk) -> None:
     keep(desk, 20, 20)
     desk.controller.objects.reopen(1)
-    desk.controller.objects.delete(1)
+    desk.controller.objects.delete([1])
     assert desk.preview is None
     assert desk.state.reopened == 0
     desk.controller.undo()
@@ -199,7 +199,7 @@ def test_deleting_the_object_at_hand_ends_its_correction(desk: Desk) -> None:
 def test_an_object_that_cannot_be_deleted_is_told_of(desk: Desk) -> None:
     keep(desk, 20, 20)
     desk.canvas.labels.flags.writeable = False
-    desk.controller.objects.delete(1)
+    desk.controller.objects.delete([1])
     assert "read-only" in desk.errors[-1]
     assert desk.state.undo == "object 1"
 
@@ -236,7 +236,7 @@ def test_a_reopened_object_is_not_tidied_before_it_is_changed(desk: Desk) -> Non
 
 def test_a_deleted_objects_prompts_are_not_those_of_the_next_with_its_id(desk: Desk) -> None:
     keep(desk, 20, 20)
-    desk.controller.objects.delete(1)
+    desk.controller.objects.delete([1])
     desk.canvas.labels[40:50, 40:50] = 1
     desk.controller.objects.reopen(1)
     assert not desk.canvas.read_marks(desk.canvas.plane)
@@ -250,7 +250,7 @@ def test_nothing_is_changed_where_nothing_can_be_clicked(desk: Desk) -> None:
     keep(desk, 20, 20)
     desk.canvas.obstacle = "The slider has left this image."
     desk.canvas.plane_changed.emit()
-    desk.controller.objects.delete(1)
+    desk.controller.objects.delete([1])
     desk.controller.objects.reopen(1)
     assert (desk.canvas.labels == 1).any()
     assert desk.state.reopened == 0

@@ -12,6 +12,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_sam2refiner._qt.export_panel import ExportPanel
+from napari_sam2refiner._qt.guess_panel import GuessPanel
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.object_panel import ObjectPanel
@@ -51,7 +52,13 @@ KEYS = {
     "Shift-H": "prompting.take_label",
     "Shift-K": "objects.reopen",
     "Shift-W": "objects.delete",
+    "Shift-M": "objects.merge",
+    "Shift-X": "objects.start_splitting",
+    "Shift-C": "objects.classify",
 }
+
+
+STEPS = {"Shift-N": 1, "Shift-B": -1}  # to the next object of the table, and back
 
 
 class SegmentDock(ModelDock):
@@ -98,11 +105,11 @@ class SegmentDock(ModelDock):
         self._release = partial(_release, napari_viewer, self._bound_keys, self.controller, self._worker)
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
-        self.exchange, self.prompting = ExportPanel(), PromptingPanel()
+        self.exchange, self.prompting, self.guesses = ExportPanel(), PromptingPanel(), GuessPanel()
         self._exporter = Exporter(
             self._submit, self._image_at_hand, self._add_objects, self.exchange.set_note, show_error
         )
-        above = (self.source, self.earlier, self.prompts, self.status)
+        above = (self.source, self.earlier, self.prompts, self.guesses, self.status)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(6, 6, 6, 6)
@@ -138,9 +145,15 @@ class SegmentDock(ModelDock):
         self.earlier.unwanted.connect(controller.discard_found)
         self.objects.object_chosen.connect(controller.objects.look_at)
         self.objects.reopen_asked.connect(controller.objects.reopen)
+        self.objects.objects_selected.connect(controller.objects.choose)
         self.objects.delete_asked.connect(controller.objects.delete)
         self.exchange.export_asked.connect(self._exporter.export)
         self.exchange.import_asked.connect(self._exporter.load)
+        self.objects.merge_asked.connect(controller.objects.merge)
+        self.objects.split_asked.connect(controller.objects.start_splitting)
+        self.objects.named.connect(controller.objects.call)
+        self.objects.classified.connect(controller.objects.classify)
+        self.guesses.chosen.connect(controller.choose_candidate)
 
     def _begin(self) -> None:
         """Begin with the active layer where that is an image, once the dock is where its combo can see the viewer.
@@ -187,14 +200,24 @@ class SegmentDock(ModelDock):
         self.status.set_snapshot(snapshot)
         self.prompting.set_state(apart=self.state.apart, can_click=snapshot.can_click)
         self.earlier.set_offer(snapshot.earlier)
-        self.objects.set_objects(self.state.objects, snapshot.listed, can_change=snapshot.can_change)
+        self.guesses.set_guesses(snapshot.guesses, snapshot.guess)
+        self.objects.set_objects(
+            self.state.objects,
+            snapshot.listed,
+            can_change=snapshot.can_change,
+            kinds=snapshot.kinds,
+            cutting=self.state.cutting,
+        )
 
     def _bind_keys(self) -> None:
         """Bind the keys to the viewer; one that somebody else has taken stays theirs."""
-        for key, action in KEYS.items():
-            method = attrgetter(action)(self.controller)
+        actions = {key: attrgetter(action)(self.controller) for key, action in KEYS.items()}
+        for key, action in {
+            **actions,
+            **{key: partial(self.objects.table.step, by) for key, by in STEPS.items()},
+        }.items():
             try:
-                self._viewer.bind_key(key, lambda viewer, method=method: method())  # noqa: ARG005
+                self._viewer.bind_key(key, lambda viewer, action=action: action())  # noqa: ARG005
             except ValueError:
                 continue
             self._bound_keys.append(key)

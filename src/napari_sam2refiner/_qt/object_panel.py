@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QModelIndex, QObject, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QGridLayout,
+    QHeaderView,
+    QStyledItemDelegate,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt.utils import signals_blocked
 
-from napari_sam2refiner._qt.parts import Section, make_button
+from napari_sam2refiner._qt.parts import Section, let_shrink, make_button
 from napari_sam2refiner._qt.tables import RowModel, RowTable
 
 if TYPE_CHECKING:
@@ -18,28 +26,80 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "id": "The object, in its colour",
-    "pixels": "Its area on the plane that is shown",
+    "name": "Its name; double-click to change it",
+    "class": "What it is; double-click to change it",
+    "area": "Its pixels on the plane that is shown",
+    "frames": "On how many planes along the sliders it is",
     "sure": "How good the model thought its outline was, where it was kept in this dock; a click here sorts by it",
 }
+NAME, KIND, FRAMES = 1, 2, 4
+WIDEST = {0: "999 ■■", 3: "999,999", FRAMES: "frames ", 5: "100 % "}  # by column; names and classes get the rest
 SORTED = Qt.ItemDataRole.UserRole
 UNKNOWN = 2.0  # where no model was asked: after all scores
 
 
 class ObjectsModel(RowModel["ObjectRow"]):
-    """One object in each row, with its colour, and with what it is sorted by."""
+    """One object in each row, with its colour, and with what it is sorted by; names and classes can be changed."""
+
+    edited = Signal(int, int, str)  # object, column, text
 
     def texts(self, row: ObjectRow) -> Sequence[str]:
         """Return what the cells of a row say."""
-        return str(row.object_id), f"{row.pixels:,}", "" if row.score is None else f"{100 * row.score:.0f} %"
+        frames = "" if row.frames is None else str(row.frames)
+        score = "" if row.score is None else f"{100 * row.score:.0f} %"
+        return str(row.object_id), row.named.name, row.named.kind, f"{row.pixels:,}", frames, score
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return the text of a cell, its colour, where it stands, and what it is sorted by."""
         row, column = self.rows[index.row()], index.column()
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
             return QColor.fromRgbF(*row.color[:3])
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in (NAME, KIND):
+            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        if role in (Qt.ItemDataRole.EditRole, Qt.ItemDataRole.ToolTipRole) and column in (NAME, KIND):
+            return self.texts(row)[column]
         if role == SORTED:
-            return (row.object_id, row.pixels, UNKNOWN if row.score is None else row.score)[column]
+            score, named = UNKNOWN if row.score is None else row.score, row.named
+            return (row.object_id, named.name, named.kind, row.pixels, row.frames or 0, score)[column]
         return super().data(index, role)
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Return whether a cell can be changed."""
+        return super().flags(index) | (
+            Qt.ItemFlag.ItemIsEditable if index.column() in (NAME, KIND) else Qt.ItemFlag.NoItemFlags
+        )
+
+    def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Say that a cell was changed; whoever lists the objects has the last word."""
+        if role != Qt.ItemDataRole.EditRole or str(value) == self.data(index, role):
+            return False
+        self.edited.emit(self.rows[index.row()].object_id, index.column(), str(value))
+        return True
+
+
+class KindEditor(QStyledItemDelegate):
+    """Lets a class be typed, or chosen from those that there are."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.kinds: tuple[str, ...] = ()
+
+    def createEditor(self, parent: QWidget | None, option: Any, index: QModelIndex) -> QWidget:  # noqa: ARG002
+        """Return a combo with the classes."""
+        combo = QComboBox(parent)
+        combo.setEditable(True)
+        combo.addItems(self.kinds)
+        return combo
+
+    def setEditorData(self, editor: QWidget | None, index: QModelIndex) -> None:
+        """Show the class of a row."""
+        assert isinstance(editor, QComboBox)
+        editor.setEditText(index.data(Qt.ItemDataRole.EditRole))
+
+    def setModelData(self, editor: QWidget | None, model: Any, index: QModelIndex) -> None:
+        """Take what was typed or chosen."""
+        assert isinstance(editor, QComboBox)
+        model.setData(index, editor.currentText(), Qt.ItemDataRole.EditRole)
 
 
 class ObjectsTable(RowTable):
@@ -47,6 +107,8 @@ class ObjectsTable(RowTable):
 
     object_chosen = Signal(int)
     object_opened = Signal(int)
+    objects_selected = Signal(object)  # ids, in the order of the table
+    edited = Signal(int, int, str)  # object, column, text
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -56,73 +118,188 @@ class ObjectsTable(RowTable):
         self.setModel(self._order)
         self.setSortingEnabled(True)
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.setToolTip("Click a row to see the object, double-click it to correct it")
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self._narrow_columns()
+        self.kinds = KindEditor(self)
+        self.setItemDelegateForColumn(KIND, self.kinds)
+        self.setToolTip("Click a row to see the object, double-click its number to correct it")
         self.row_chosen.connect(lambda index: self.object_chosen.emit(self._id_at(index)))
-        self.doubleClicked.connect(lambda index: self.object_opened.emit(self._id_at(index)))
+        self.doubleClicked.connect(self._on_double_clicked)
+        self._objects.edited.connect(self.edited)
+        selection = self.selectionModel()
+        assert selection is not None
+        selection.selectionChanged.connect(lambda: self.objects_selected.emit(self.selected))
 
     @property
     def chosen(self) -> int | None:
-        """Id of the chosen object."""
+        """Id of the object that was chosen last."""
         index = self.currentIndex()
         return self._id_at(index) if index.isValid() else None
 
+    @property
+    def selected(self) -> tuple[int, ...]:
+        """Ids of all objects that are chosen."""
+        selection = self.selectionModel()
+        rows = [] if selection is None else sorted(index.row() for index in selection.selectedRows())
+        return tuple(self._id_at(self._order.index(row, 0)) for row in rows)
+
     def set_objects(self, rows: Sequence[ObjectRow]) -> None:
-        """List objects; the chosen one stays chosen."""
+        """List objects; those that are chosen stay chosen."""
         if self._objects.rows == tuple(rows):
             return
-        chosen = self.chosen
-        self._objects.set_rows(rows)
-        ids = [row.object_id for row in rows]
-        if chosen in ids:
-            index = self._order.mapFromSource(self._objects.index(ids.index(chosen), 0))
-            with signals_blocked(self):
-                self.setCurrentIndex(index)
+        chosen, selected = self.chosen, self.selected
+        with signals_blocked(self):
+            self._objects.set_rows(rows)
+            self.setColumnHidden(FRAMES, all(row.frames is None for row in rows))
+            self._select(chosen, selected)
+
+    def step(self, by: int) -> None:
+        """Choose the next row, or another so many rows on; after the last comes the first."""
+        count = self._order.rowCount()
+        if count:
+            current = self.currentIndex()
+            row = (current.row() + by) % count if current.isValid() else (0 if by > 0 else count - 1)
+            selection = self.selectionModel()
+            assert selection is not None
+            flag = selection.SelectionFlag  # whatever keys are down: Shift would choose a range
+            selection.setCurrentIndex(self._order.index(row, 0), flag.ClearAndSelect | flag.Rows)
+
+    def _narrow_columns(self) -> None:
+        """Leave the room to names and classes: by their own measure, headers keep some for an arrow."""
+        header = self.horizontalHeader()
+        assert header is not None
+        for column, text in WIDEST.items():
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
+            header.resizeSection(column, self.fontMetrics().horizontalAdvance(text) + 8)
+
+    def _select(self, chosen: int | None, selected: Sequence[int]) -> None:
+        """Choose objects again, as far as they are listed."""
+        places = {row.object_id: n for n, row in enumerate(self._objects.rows)}
+        selection = self.selectionModel()
+        assert selection is not None
+        flag = selection.SelectionFlag
+        for object_id in selected:
+            if object_id in places:
+                index = self._order.mapFromSource(self._objects.index(places[object_id], 0))
+                selection.select(index, flag.Select | flag.Rows)
+        if chosen in places:
+            index = self._order.mapFromSource(self._objects.index(places[chosen], 0))
+            selection.setCurrentIndex(index, flag.NoUpdate)
+
+    def _on_double_clicked(self, index: QModelIndex) -> None:
+        if index.column() not in (NAME, KIND):
+            self.object_opened.emit(self._id_at(index))
 
     def _id_at(self, index: QModelIndex) -> int:
         return self._objects.rows[self._order.mapToSource(index).row()].object_id
 
 
 class ObjectPanel(QWidget):
-    """The objects of the plane that is shown, and what can be done with the chosen one."""
+    """The objects of the plane that is shown, and what can be done with those that are chosen."""
 
     object_chosen = Signal(int)
-    reopen_asked = Signal(object)  # its id; None: the one under the mouse
-    delete_asked = Signal(object)
+    objects_selected = Signal(object)
+    reopen_asked = Signal(object)  # its id
+    delete_asked = Signal(object)  # ids
+    merge_asked = Signal(object)
+    split_asked = Signal()
+    named = Signal(int, str)
+    classified = Signal(str, object)  # class, ids
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._can_change = False
         self.table = ObjectsTable()
         self.reopen = make_button("Reopen (⇧K)", "Correct the chosen object, or by the key the one under the mouse")
-        self.delete = make_button("Delete (⇧W)", "Delete the chosen object here, or by the key the one under the mouse")
+        self.delete = make_button(
+            "Delete (⇧W)", "Delete the chosen objects here, or by the key the one under the mouse"
+        )
+        self.merge = make_button(
+            "Merge (⇧M)", "Make the chosen objects one here, or by the key the chosen one and the one under the mouse"
+        )
+        self.split = make_button("Split (⇧X)", "Draw a line across an object: it is cut along it")
+        self.split.setCheckable(True)
+        self.kind = QComboBox()
+        self.kind.setEditable(True)
+        self.kind.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.kind.setToolTip("A class: type one, or choose one that there is")
+        let_shrink(self.kind)
+        line = self.kind.lineEdit()
+        assert line is not None
+        line.setPlaceholderText("class")
+        line.returnPressed.connect(self._on_classify)
+        self.classify = make_button(
+            "Set class (⇧C)", "Give it to the chosen objects, or by the key once more to the one under the mouse"
+        )
+        self._lay_out()
+        self._connect()
+        self.set_objects((), "Objects", can_change=False)
+
+    def set_objects(
+        self,
+        rows: Sequence[ObjectRow],
+        title: str,
+        *,
+        can_change: bool,
+        kinds: Sequence[str] = (),
+        cutting: bool = False,
+    ) -> None:
+        """List objects under a title with the classes that there are, and say what can be done."""
+        self._section.setText(title)
+        self.table.set_objects(rows)
+        if self.table.kinds.kinds != tuple(kinds):
+            self.table.kinds.kinds = tuple(kinds)
+            typed = self.kind.currentText()
+            self.kind.clear()
+            self.kind.addItems(kinds)
+            self.kind.setEditText(typed)
+        self.split.setChecked(cutting)
+        self._can_change = can_change
+        self._enable()
+
+    def _lay_out(self) -> None:
         content = QWidget()
         grid = QGridLayout(content)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.table, 0, 0, 1, 2)
-        grid.addWidget(self.reopen, 1, 0)
-        grid.addWidget(self.delete, 1, 1)
+        buttons = (self.reopen, self.delete, self.merge, self.split, self.kind, self.classify)
+        for place, widget in enumerate(buttons):
+            grid.addWidget(widget, 1 + place // 2, place % 2)
         self._section = Section("", content)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._section)
-        self.table.object_chosen.connect(self._on_chosen)
-        self.table.object_opened.connect(self.reopen_asked.emit)
-        self.reopen.clicked.connect(lambda: self.reopen_asked.emit(self.table.chosen))
-        self.delete.clicked.connect(lambda: self.delete_asked.emit(self.table.chosen))
-        self.set_objects((), "Objects", can_change=False)
 
-    def set_objects(self, rows: Sequence[ObjectRow], title: str, *, can_change: bool) -> None:
-        """List objects under a title, and say what can be done."""
-        self._section.setText(title)
-        self.table.set_objects(rows)
-        self._can_change = can_change
-        self._enable()
+    def _connect(self) -> None:
+        table = self.table
+        table.object_chosen.connect(self.object_chosen)
+        table.objects_selected.connect(self._on_selected)
+        table.object_opened.connect(self.reopen_asked.emit)
+        table.edited.connect(self._on_edited)
+        self.reopen.clicked.connect(lambda: self.reopen_asked.emit(table.chosen))
+        self.delete.clicked.connect(lambda: self.delete_asked.emit(table.selected))
+        self.merge.clicked.connect(lambda: self.merge_asked.emit(table.selected))
+        self.split.clicked.connect(self.split_asked)
+        self.classify.clicked.connect(self._on_classify)
 
-    def _on_chosen(self, object_id: int) -> None:
+    def _on_selected(self, ids: tuple[int, ...]) -> None:
         self._enable()
-        self.object_chosen.emit(object_id)
+        self.objects_selected.emit(ids)
+
+    def _on_edited(self, object_id: int, column: int, text: str) -> None:
+        if column == NAME:
+            self.named.emit(object_id, text)
+        else:
+            self.classified.emit(text, (object_id,))
+
+    def _on_classify(self) -> None:
+        if self.table.selected:
+            self.classified.emit(self.kind.currentText(), self.table.selected)
 
     def _enable(self) -> None:
-        is_chosen = self.table.chosen is not None
-        for button in (self.reopen, self.delete):
-            button.setEnabled(self._can_change and is_chosen)
+        count = len(self.table.selected) if self._can_change else 0
+        self.reopen.setEnabled(count == 1)
+        self.merge.setEnabled(count > 1)
+        self.split.setEnabled(self._can_change)
+        for button in (self.delete, self.classify):
+            button.setEnabled(count > 0)

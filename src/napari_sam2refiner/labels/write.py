@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidLabelsError
-from napari_sam2refiner.planes.region import NOWHERE, Part, Window, as_mask, bounding_window
+from napari_sam2refiner.labels.patch import Patch
+from napari_sam2refiner.planes.region import NOWHERE, Mask, Part, Window, as_mask, bounding_window
 
 Overlap = Literal["keep", "overwrite"]
 
 COUNTABLE = 2**20  # labels below this are found by counting
 COUNTED_AT_ONCE = 2**22
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Patch:
-    """What one act changed in a label plane; only the region around it is stored.
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Rows and columns of the plane.
-    window : (slice, slice)
-        Rows and columns of the region around the changes; without pixels where there are none.
-    before, after : (H, W) arrays
-        Labels of that region before and after the act.
-    """
-
-    shape: tuple[int, int]
-    window: Window
-    before: npt.NDArray[Any]
-    after: npt.NDArray[Any]
-
-    @property
-    def changed(self) -> int:
-        """How many pixels the act changed."""
-        return int(np.count_nonzero(self.before != self.after))
-
-    def count_after(self, object_id: int) -> int:
-        """Return how many pixels of the region an object has after the act."""
-        return int(np.count_nonzero(self.after == object_id))
-
-    def undo(self, labels: npt.NDArray[Any]) -> None:
-        """Put back the labels from before, in place; pixels that were changed otherwise since stay as they are."""
-        self._replace(labels, self.after, self.before)
-
-    def redo(self, labels: npt.NDArray[Any]) -> None:
-        """Repeat the act, in place; pixels that were changed otherwise since stay as they are."""
-        self._replace(labels, self.before, self.after)
-
-    def _replace(self, labels: npt.NDArray[Any], old: npt.NDArray[Any], new: npt.NDArray[Any]) -> None:
-        if labels.shape != self.shape:
-            msg = f"the labels have shape {labels.shape} but the change was made to {self.shape}; use the same plane."
-            raise InvalidLabelsError(msg)
-        region = labels[self.window]
-        np.copyto(region, new, where=(old != new) & (region == old))
 
 
 def write(
@@ -110,10 +66,19 @@ def write(
     return Patch((labels.shape[0], labels.shape[1]), window, before, after)
 
 
-def erase(labels: npt.NDArray[Any], object_id: int) -> Patch:
-    """Take an object out of a label plane, in place; parameters, errors and what is returned as of `write`."""
-    there = Part.of(labels == object_id)
-    return write(labels, np.zeros(labels.shape, np.bool_), object_id, instead_of=there)
+def erase(labels: npt.NDArray[Any], ids: Sequence[int]) -> Patch:
+    """Take objects out of a label plane, in place; errors and what is returned as of `write`."""
+    check_writable(labels, max(ids, default=1))
+    return relabel(labels, np.isin(labels, ids), 0)
+
+
+def relabel(labels: npt.NDArray[Any], where: Mask, label: int) -> Patch:
+    """Give the pixels of a (Y, X) mask another label, in place; the labels must be ones that can be written to."""
+    window = bounding_window(where) or NOWHERE
+    before = labels[window].copy()
+    after = np.where(where[window], labels.dtype.type(label), before)
+    labels[window] = after
+    return Patch((labels.shape[0], labels.shape[1]), window, before, after)
 
 
 def _around(one: Window, other: Window) -> Window:
@@ -187,8 +152,8 @@ def replace_objects(labels: npt.NDArray[Any], found: npt.NDArray[Any], ids: Iter
     ours, new = np.isin(labels, wanted), np.where(np.isin(found, wanted), found, 0)
     after = np.where(ours | (labels == 0), new, labels).astype(labels.dtype)
     window = bounding_window(after != labels) or NOWHERE
-    patch = Patch((labels.shape[0], labels.shape[1]), window, labels[window].copy(), after[window].copy())
-    labels[window] = patch.after
+    patch = Patch((labels.shape[0], labels.shape[1]), window, labels[window], after[window])
+    labels[window] = after[window]
     return patch
 
 
@@ -214,15 +179,13 @@ def next_free_id(labels: npt.NDArray[Any]) -> int:
     return max(0, int(labels.max())) + 1 if labels.size else 1
 
 
-def _check(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, overlap: str) -> None:
+def check_writable(labels: npt.NDArray[Any], object_id: int) -> None:
+    """Raise `InvalidLabelsError` if labels are no (Y, X) plane that can be written to and hold an id."""
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         msg = f"the labels have shape {labels.shape} and dtype {labels.dtype}; give one (Y, X) plane of integers."
         raise InvalidLabelsError(msg)
     if not labels.flags.writeable:
         msg = f"the labels of shape {labels.shape} are read-only; write to a copy of them."
-        raise InvalidLabelsError(msg)
-    if mask.shape != labels.shape:
-        msg = f"the mask has shape {mask.shape} but the labels have {labels.shape}; they must agree."
         raise InvalidLabelsError(msg)
     largest = int(np.iinfo(labels.dtype).max)
     if not 1 <= object_id <= largest:
@@ -230,6 +193,13 @@ def _check(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, ove
             f"object id {object_id} does not fit labels of dtype {labels.dtype}, which hold 1 to {largest}; "
             "choose another id or a larger dtype."
         )
+        raise InvalidLabelsError(msg)
+
+
+def _check(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, overlap: str) -> None:
+    check_writable(labels, object_id)
+    if mask.shape != labels.shape:
+        msg = f"the mask has shape {mask.shape} but the labels have {labels.shape}; they must agree."
         raise InvalidLabelsError(msg)
     if overlap not in ("keep", "overwrite"):
         msg = f'the overlap rule is {overlap!r}; choose "keep" or "overwrite".'

@@ -1,7 +1,7 @@
 """What users do is kept on disk within two seconds, off the GUI thread, for after a crash or a closed window.
 
 A folder for each image that was worked on: `about.json` (which image), `labels.zarr` (its result), `prompts.json` (of
-the objects at hand, and of those that were kept). No Qt, napari or torch here.
+the objects at hand, and of those that were kept, with the names of these). No Qt, napari or torch here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from napari_sam2refiner.labels.backup import Block, LabelsBackup, holds_labels
 from napari_sam2refiner.planes.files import written_whole
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.marks import Marks, Region, RegionKind
-from napari_sam2refiner.viewer.objects import Origin
+from napari_sam2refiner.viewer.objects import Named, Names, Origin
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.drafts import Draft
@@ -103,9 +103,18 @@ class _Entry(_Marks):
         return replace(super().marks(), others=tuple(one.marks() for one in self.others))
 
 
+class _Name(BaseModel):
+    """What users call an object."""
+
+    object_id: int
+    name: str = ""
+    kind: str = ""
+
+
 class _Contents(BaseModel):
     at_hand: tuple[_Entry, ...] = ()
     kept: tuple[_Entry, ...] = ()
+    names: tuple[_Name, ...] = ()  # not there in older work
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +148,14 @@ class Restored:
     at_hand : mapping of PlaneIndex to Prompted
     origins : mapping of (PlaneIndex, int) to Origin
         How objects came about, by plane and id.
+    names : mapping of int to Named
+        Names and classes of objects, by id.
     """
 
     blocks: tuple[tuple[Block, npt.NDArray[Any]], ...]
     at_hand: Mapping[PlaneIndex, Prompted]
     origins: OriginsByObject
+    names: Names
 
     def numbered_after(self, last: int) -> Restored:
         """Return it with ids that begin after one that is taken."""
@@ -153,7 +165,8 @@ class Restored:
             for plane, one in self.at_hand.items()
         }
         origins = {(plane, object_id + last): origin for (plane, object_id), origin in self.origins.items()}
-        return Restored(blocks, at_hand, origins)
+        names = {object_id + last: named for object_id, named in self.names.items()}
+        return Restored(blocks, at_hand, origins, names)
 
 
 @dataclass(slots=True, eq=False)
@@ -215,11 +228,11 @@ class Record:
             self.pending.add(labels, block if is_same else None)
             self._autosave.wake(self)
 
-    def note(self, drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject) -> None:
-        """Prompts have changed: of objects at hand, by plane, or of those that were kept."""
+    def note(self, drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject, names: Names) -> None:
+        """Prompts have changed, of objects at hand, by plane, or of those that were kept; or names of these."""
         drafts, origins = dict(drafts), dict(origins)  # the thread must see them as they are now
         with self._autosave.changing:
-            self.pending.contents = lambda: _noted(drafts, origins)
+            self.pending.contents = lambda: _noted(drafts, origins, names)
             self._autosave.wake(self)
 
     def keep(self, pending: _Pending) -> None:
@@ -416,7 +429,8 @@ def read_prompts(folder: Path) -> Restored:
         for one in contents.kept
         if one.object_id is not None
     }
-    return Restored((), at_hand, origins)
+    names = {one.object_id: Named(one.name, one.kind) for one in contents.names}
+    return Restored((), at_hand, origins, names)
 
 
 def discard(folder: Path) -> None:
@@ -445,7 +459,7 @@ def _has_prompts(folder: Path) -> bool:
         return True
 
 
-def _noted(drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject) -> _Contents:
+def _noted(drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject, names: Names) -> _Contents:
     at_hand = (
         _Entry.on(plane, draft.marks, choice=draft.choice, object_id=draft.object_id) for plane, draft in drafts.items()
     )
@@ -453,7 +467,8 @@ def _noted(drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject) -> _Con
         _Entry.on(plane, origin.marks, object_id=object_id, score=origin.score)
         for (plane, object_id), origin in origins.items()
     )
-    return _Contents(at_hand=tuple(at_hand), kept=tuple(kept))
+    named = (_Name(object_id=one, name=named.name, kind=named.kind) for one, named in names.items())
+    return _Contents(at_hand=tuple(at_hand), kept=tuple(kept), names=tuple(named))
 
 
 def _write(path: Path, content: BaseModel) -> None:

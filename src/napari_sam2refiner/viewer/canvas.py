@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from psygnal import SignalInstance
 
     from napari_sam2refiner.labels.backup import Block
+    from napari_sam2refiner.labels.patch import Patch
     from napari_sam2refiner.planes.plane import PlaneIndex
     from napari_sam2refiner.planes.region import Part
     from napari_sam2refiner.viewer.autosave import Identity
     from napari_sam2refiner.viewer.marks import Marks, Region
-    from napari_sam2refiner.viewer.objects import Color
+    from napari_sam2refiner.viewer.objects import Color, Described, Names
     from napari_sam2refiner.viewer.segmenter import PlaneSource
     from napari_sam2refiner.viewer.state import Overlap
 
@@ -29,6 +30,10 @@ class Written(Protocol):
 
     def redo(self) -> None:
         """Make it again."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept of it."""
 
 
 class WrittenMask(Written, Protocol):
@@ -57,6 +62,8 @@ class Canvas(Protocol):
     image_removed: SignalInstance
     layer_lost: SignalInstance
     labels_changed: SignalInstance
+    names_changed: SignalInstance
+    line_drawn: SignalInstance
 
     @property
     def exists(self) -> bool:
@@ -182,8 +189,22 @@ class Canvas(Protocol):
         Raises a `SAM2RefinerError` where nothing is, or they do not fit.
         """
 
-    def erase(self, plane: PlaneIndex, object_id: int) -> Written:
-        """Take an object out of the result layer on a plane."""
+    def write_labels(self, plane: PlaneIndex, act: Callable[[npt.NDArray[Any]], Patch]) -> Written:
+        """Change the result layer's labels (Y, X) of a plane by an act, which returns what it changed."""
+
+    @property
+    def names(self) -> Names:
+        """Names and classes of objects, as the result layer has them; another mapping after each change."""
+
+    def describe(self, described: Mapping[int, Described]) -> None:
+        """Note in the result layer what is known of objects."""
+
+    def start_cutting(self) -> None:
+        """Make the next drag on the image a line that objects are cut along."""
+
+    @property
+    def is_cutting(self) -> bool:
+        """Whether the next drag on the image is such a line."""
 
     def center_on(self, plane: PlaneIndex, object_id: int) -> None:
         """Show an object of the result layer in the middle of the view."""

@@ -14,13 +14,14 @@ from napari_sam2refiner.labels.tidy import Tidying, tidy
 from napari_sam2refiner.viewer.autosave import Autosave, Found, Restored, read
 from napari_sam2refiner.viewer.changes import name_change, refuse
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft
+from napari_sam2refiner.viewer.guesses import Guesses
 from napari_sam2refiner.viewer.history import Act
 from napari_sam2refiner.viewer.keeping import Keeping
 from napari_sam2refiner.viewer.listing import Listing
 from napari_sam2refiner.viewer.loader import ModelLoader, Submit
 from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.object_acts import ObjectActs
-from napari_sam2refiner.viewer.objects import Origin
+from napari_sam2refiner.viewer.objects import Named, Origin
 from napari_sam2refiner.viewer.prompting import Prompting
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
 from napari_sam2refiner.viewer.several import draw_objects
@@ -86,7 +87,7 @@ class Controller:
         self._works: dict[Any, Work] = {}  # by image
         self._work: Work | None = None
         self._image: Any = None
-        self._answers = Answers()
+        self._answers, self._guesses = Answers(), Guesses()
         self._asked: Draft | None = None
         self._first: tuple[Draft, Answered] | None = None  # until the last answer to that draft is there
         self._keeping: Draft | None = None  # what is kept as soon as that is there
@@ -110,7 +111,7 @@ class Controller:
             drop_answers=self._drop_answers,
             ask=self._ask,
         )
-        self.objects = ObjectActs(state, self._at_hand, self._say, self._fail_because, self._drop_answers)
+        self.objects = ObjectActs(state, self._at_hand, self._list_and_say, self._fail_because, self._drop_answers)
         self.is_closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
@@ -174,8 +175,8 @@ class Controller:
 
     def toggle_negative(self) -> None:
         """Let the next click or scribble say the opposite; from boxes, go back to clicks that say what they said."""
-        is_boxing = self._work is not None and self._work.canvas.is_boxing
-        self.choose_polarity(self.state.negative if is_boxing else not self.state.negative)
+        is_drawing = self._work is not None and (self._work.canvas.is_boxing or self._work.canvas.is_cutting)
+        self.choose_polarity(self.state.negative if is_drawing else not self.state.negative)
 
     def choose_polarity(self, negative: bool) -> None:
         """Choose what the next scribble says, where scribbles are drawn; else go back to clicks that say so."""
@@ -197,12 +198,15 @@ class Controller:
 
     def next_candidate(self) -> None:
         """Show the next mask that the first prompt may mean."""
+        self.choose_candidate((self.state.candidate + 1) % max(1, self.state.candidates))
+
+    def choose_candidate(self, choice: int) -> None:
+        """Show one of the masks that the first prompt may mean."""
         answered = self._answered()
-        if self._work is None or answered is None or not resolve(self.state).can_cycle:
+        if self._work is None or answered is None or not resolve(self.state).can_cycle or choice == answered.choice:
             return
         plane = self._work.canvas.plane
         before = self._work.draft(plane)
-        choice = (answered.choice + 1) % len(answered.prediction.candidates)
         after = before.then(before.marks, choice)
         self._answers.put(after, answered.choose(choice))
         self._work.change_drafts(f"guess {choice + 1}", {plane: before}, {plane: after})
@@ -239,7 +243,9 @@ class Controller:
             return
         score = float(answered.prediction.score)
         origin = Origin(before.marks, None if isnan(score) else score)
-        self._work.change_result(f"object {object_id}", written, object_id, origin, Draft())
+        is_new = before.reopened is None  # what had this id before, and a name, is not there any more
+        names = {object_id: Named()} if is_new else {}
+        self._work.change_result(f"object {object_id}", written, {object_id: origin}, Draft(), names)
         self._begin_next(f"Object {object_id} kept: {written.pixels:,} pixels.")
 
     def _commit_several(self, answered: Answered) -> None:
@@ -258,12 +264,11 @@ class Controller:
     def _begin_next(self, news: str) -> None:
         """Go on to the next object; where each box is one, to boxes."""
         assert self._work is not None
-        self._listing.ask()  # now with the score
         self.state.negative = False
         canvas = self._work.canvas
         if canvas.is_scribbling or (canvas.is_boxing and not self.state.apart):
             canvas.start_clicking()
-        self._say(news)
+        self._list_and_say(news)
 
     def clear(self) -> None:
         """Take away the prompts of the object at hand, on this plane."""
@@ -419,9 +424,15 @@ class Controller:
 
     def _on_labels_changed(self, work: Work, block: Any) -> None:
         """Something was written or painted into the result."""
+        work.frames.doubt(block)
         if work is self._work:
             self._listing.ask()
         work.keeping.touch(block)
+
+    def _on_names_changed(self) -> None:
+        """Objects are called otherwise, by an act or in the result layer itself."""
+        self._listing.ask()
+        self._show()
 
     def _on_read(self, work: Work, found: Found, outcome: Outcome) -> None:
         """Earlier work was read; it stays where it is, and what comes of it is kept anew."""
@@ -576,7 +587,7 @@ class Controller:
         state, work = self.state, self._work
         if work is None:
             state.image, state.obstacle, state.undo, state.redo, state.reopened = None, "", "", "", 0
-            state.earlier = None
+            state.earlier, state.cutting = None, False
             self._show_marks(Marks())
             self._show_answer(None)
             return
@@ -584,10 +595,10 @@ class Controller:
         draft, answered = work.draft(canvas.plane), self._answered()
         state.image, state.obstacle = canvas.name, canvas.obstacle
         state.undo, state.redo = work.history.next_undo, work.history.next_redo
-        state.reopened = draft.object_id or 0
+        state.reopened, state.cutting = draft.object_id or 0, canvas.is_cutting
         state.next_id = draft.object_id or canvas.next_id()
         state.earlier = None if work.keeping.found is None else work.keeping.found.when
-        work.keeping.note(work.drafts, work.origins.known)
+        work.keeping.note(work.drafts, work.origins.known, canvas.names)
         self._show_marks(draft.marks)
         self._show_answer(answered)
         self._tell_next(work, draft)
@@ -605,7 +616,7 @@ class Controller:
     def _show_answer(self, answered: Answered | None) -> None:
         state = self.state
         if answered is None:
-            state.candidates, state.candidate, state.pixels = 0, 0, 0
+            state.candidates, state.candidate, state.pixels, state.guesses = 0, 0, 0, ()
             state.score = state.seconds = None
             return
         prediction = answered.prediction
@@ -613,10 +624,16 @@ class Controller:
         score = float(prediction.score)
         state.score, state.seconds = None if isnan(score) else score, answered.seconds
         state.pixels = int(np.count_nonzero(self._shown(answered)))
+        state.guesses = self._guesses.of(prediction)
 
     def _say(self, news: str) -> None:
         self.state.news = news
         self._show()
+
+    def _list_and_say(self, news: str) -> None:
+        """List objects anew, now that it is known how they came about, and say what was done."""
+        self._listing.ask()
+        self._say(news)
 
     def _fail(self, error: str) -> None:
         self.state.news = error
@@ -683,4 +700,6 @@ class Controller:
             (canvas.image_removed, partial(self._on_image_removed, work)),
             (canvas.layer_lost, self._on_layer_lost),
             (canvas.labels_changed, partial(self._on_labels_changed, work)),
+            (canvas.names_changed, self._on_names_changed),
+            (canvas.line_drawn, self.objects.split),
         ]

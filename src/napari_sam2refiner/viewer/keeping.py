@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.viewer.canvas import Canvas
     from napari_sam2refiner.viewer.drafts import Draft
     from napari_sam2refiner.viewer.loader import Submit
+    from napari_sam2refiner.viewer.objects import Names
 
 
 class Keeping:
@@ -81,14 +82,14 @@ class Keeping:
         if self._autosave is not None and labels is not None and self._canvas.has_result:
             self._record_of(self._autosave).touch(labels, block)
 
-    def note(self, drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject) -> None:
-        """Have prompts kept where there are others than before: of drafts that have any, and of kept objects."""
+    def note(self, drafts: Mapping[PlaneIndex, Draft], origins: OriginsByObject, names: Names) -> None:
+        """Have prompts and names kept where there are others than before: of drafts that have any, and of objects."""
         at_hand = {plane: draft for plane, draft in drafts.items() if draft.marks or draft.reopened}
-        now = (*at_hand.values(), *origins.values())
+        now = (*at_hand.values(), *origins.values(), *([names] if names else []))
         is_new = len(now) != len(self._noted) or any(a is not b for a, b in zip(now, self._noted, strict=True))
         if is_new and self._autosave is not None:
             self._noted = now
-            self._record_of(self._autosave).note(at_hand, origins)
+            self._record_of(self._autosave).note(at_hand, origins, names)
 
     def close(self) -> None:
         """Keep no more; whoever opens the image again finds it."""

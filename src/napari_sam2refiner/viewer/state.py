@@ -11,6 +11,7 @@ from typing import Literal
 from psygnal import EventedModel
 
 from napari_sam2refiner.labels.tidy import Tidying
+from napari_sam2refiner.viewer.guesses import Guess
 from napari_sam2refiner.viewer.objects import ObjectRow
 
 Overlap = Literal["keep", "overwrite"]
@@ -141,6 +142,8 @@ class DockState(ModelState):
         Whether each box is an object of its own.
     candidates, candidate : int
         How many masks the prompts may mean, and which is shown (from 0); no candidates where there is no preview.
+    guesses : tuple of Guess
+        What those masks are, in their order.
     score, seconds, pixels : float or None, float or None, int
         Estimated IoU, time to answer and area of the preview.
     next_id : int
@@ -149,6 +152,12 @@ class DockState(ModelState):
         The object of the result that is at hand again, 0 where it is a new one.
     objects : tuple of ObjectRow
         Of the result, on the plane that is shown.
+    selected : tuple of int
+        Which of them are chosen in the list.
+    kind : str
+        The class that was given last.
+    cutting : bool
+        Whether the next drag on the image is a line that objects are cut along.
     too_large_to_list : bool
         Whether that plane is too large for its objects to be listed.
     earlier : float or None
@@ -177,12 +186,16 @@ class DockState(ModelState):
     apart: bool = False
     candidates: int = 0
     candidate: int = 0
+    guesses: tuple[Guess, ...] = ()
     score: float | None = None
     seconds: float | None = None
     pixels: int = 0
     next_id: int = 1
     reopened: int = 0
     objects: tuple[ObjectRow, ...] = ()
+    selected: tuple[int, ...] = ()
+    kind: str = ""
+    cutting: bool = False
     too_large_to_list: bool = False
     earlier: float | None = None
     undo: str = ""
@@ -210,6 +223,12 @@ class Snapshot:
         What earlier work can be brought back; empty where there is none.
     listed : str
         How many objects are listed.
+    guesses : tuple of (int, str)
+        The masks that the prompts may mean, by number, from the smallest; empty where there is no choice.
+    guess : int
+        Which of them is shown.
+    kinds : tuple of str
+        Classes that objects have.
     """
 
     status: str
@@ -227,6 +246,9 @@ class Snapshot:
     redo: str
     earlier: str
     listed: str
+    guesses: tuple[tuple[int, str], ...]
+    guess: int
+    kinds: tuple[str, ...]
 
 
 def resolve(state: DockState) -> Snapshot:
@@ -250,6 +272,9 @@ def resolve(state: DockState) -> Snapshot:
         redo=state.redo,
         earlier="" if state.earlier is None else f"Work on this image from {_moment(state.earlier)} was kept.",
         listed=f"Objects on this plane: {_count(state)}",
+        guesses=_guesses(state) if can_click and settled else (),
+        guess=state.candidate,
+        kinds=tuple(sorted({row.named.kind for row in state.objects if row.named.kind})),
     )
 
 
@@ -274,6 +299,11 @@ def _count(state: DockState) -> str:
     if state.too_large_to_list:
         return "not listed, as it is large"
     return str(len(state.objects) or "none yet")
+
+
+def _guesses(state: DockState) -> tuple[tuple[int, str], ...]:
+    """Name the guesses, from the smallest."""
+    return tuple((n, one.text) for n, one in sorted(enumerate(state.guesses), key=lambda pair: pair[1].rank))
 
 
 def _moment(seconds: float) -> str:
@@ -316,6 +346,8 @@ def _hint(state: DockState) -> str:
         return "Open an image (File > Open, or File > Open Sample > SAM2Refiner), then choose it above."
     if state.obstacle:
         return state.obstacle
+    if state.cutting:
+        return "Draw a line across an object, from outside to outside; N goes back to clicks."
     if state.model is None:
         return "Choose a model above."
     if state.answering or (state.loading and _prompts(state)):

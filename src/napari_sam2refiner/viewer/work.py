@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isnan
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Draft
+from napari_sam2refiner.viewer.frame_counts import FrameCounts
 from napari_sam2refiner.viewer.history import Act, History
-from napari_sam2refiner.viewer.objects import Origin, Origins
+from napari_sam2refiner.viewer.objects import Described, Named, Origin, Origins
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.autosave import Prompted, Restored
@@ -35,6 +36,7 @@ class Work:
     drafts: Drafts = field(default_factory=dict)
     history: History = field(default_factory=History)
     origins: Origins = field(default_factory=Origins)
+    frames: FrameCounts = field(default_factory=FrameCounts)
 
     def draft(self, plane: PlaneIndex) -> Draft:
         """Return the draft of a plane; an empty one where nothing is marked."""
@@ -51,11 +53,8 @@ class Work:
         """Take new drafts, undoably."""
         self.drafts.update(after)
         self._clear_previews(after)
-        self.history.add(Act(what, partial(self._revisit, before), partial(self._revisit, after)))
-
-    def change_result(self, what: str, written: Written, object_id: int, origin: Origin | None, draft: Draft) -> None:
-        """Go on, undoably, from a change of an object on the plane that is shown, with its origin and a new draft."""
-        self._change_objects(what, written, {object_id: origin}, draft)
+        undo, redo = partial(self._revisit, before), partial(self._revisit, after)
+        self.history.add(Act(what, undo, redo, _size_of(before, after)))
 
     def keep_several(self, found: Sequence[Found], picture: npt.NDArray[Any], overlap: Overlap) -> str:
         """Write several objects into the result as new ones, undoably; return what there is to say.
@@ -76,44 +75,93 @@ class Work:
         if not kept:
             written.undo()
             return "Nothing was kept: every pixel of these masks belongs to other objects (see Overlap)."
-        self._change_objects(f"{len(kept)} objects", written, kept, Draft())
+        names = dict.fromkeys(kept, Named())  # what had these ids before is not there any more
+        self.change_result(f"{len(kept)} objects", written, kept, Draft(), names)
         left = f" {len(found) - len(kept)} had no pixels left." if len(kept) < len(found) else ""
         return f"{len(kept)} objects kept: {sum(written.areas.values()):,} pixels.{left}"
 
-    def _change_objects(self, what: str, written: Written, origins: Mapping[int, Origin | None], draft: Draft) -> None:
-        """Go on, undoably, from a change of objects on the plane that is shown, by id."""
+    def change_result(
+        self,
+        what: str,
+        written: Written,
+        origins: Mapping[int, Origin | None],
+        draft: Draft,
+        names: Mapping[int, Named] | None = None,
+    ) -> None:
+        """Go on, undoably, from a change of objects on the plane that is shown.
+
+        Parameters
+        ----------
+        what : str
+            Name of the act.
+        written : Written
+            The change.
+        origins : mapping of int to Origin or None
+            How objects came about after it, by id.
+        draft : Draft
+            What is at hand after it.
+        names : mapping of int to Named, optional
+            Names and classes that it changes, by id.
+        """
         plane = self.canvas.plane
         before = self.draft(plane)
-        earlier = {object_id: self.origins.note(plane, object_id, origin) for object_id, origin in origins.items()}
+        earlier = {object_id: self.origins.known.get((plane, object_id)) for object_id in origins}
+        rename = self._renaming(names or {})
 
-        def put(change: Callable[[], None], origins: Mapping[int, Origin | None], draft: Draft) -> None:
-            for object_id, origin in origins.items():
-                self.origins.note(plane, object_id, origin)
+        def put(
+            change: Callable[[], None], origins: Mapping[int, Origin | None], draft: Draft, rename: Callable[[], None]
+        ) -> None:
+            self._note(plane, origins)
             change()
+            rename()
+            self._describe(origins)
             self._revisit({plane: draft})
 
+        self._note(plane, origins)
+        rename.redo()
+        self._describe(origins)
         self.restore({plane: draft})
-        undo, redo = partial(put, written.undo, earlier, before), partial(put, written.redo, origins, draft)
-        self.history.add(Act(what, undo, redo))
+        undo = partial(put, written.undo, earlier, before, rename.undo)
+        redo = partial(put, written.redo, origins, draft, rename.redo)
+        self.history.add(Act(what, undo, redo, written.size))
+
+    def change_names(self, what: str, names: Mapping[int, Named]) -> None:
+        """Give objects other names and classes, undoably."""
+        rename = self._renaming(names)
+        rename.redo()
+        self.history.add(Act(what, rename.undo, rename.redo))
+
+    def rename(self, changes: Mapping[int, tuple[Named, Named]]) -> None:
+        """Give objects other names, by what they are called now; what somebody called them since stays."""
+        now = self.canvas.names
+        names = {one: after for one, (before, after) in changes.items() if now.get(one, Named()) == before}
+        self._describe(names, names)
 
     def bring_back(self, restored: Restored, written: Written) -> None:
         """Go on, undoably, from earlier work whose labels were written."""
         self.note_origins(restored)
         before, after = self._taken_up(restored)
+        rename, ids = self._renaming(restored.names), {object_id for _, object_id in restored.origins}
 
         def undo() -> None:
             written.undo()
             for plane, object_id in restored.origins:
                 self.origins.note(plane, object_id, None)
+            rename.undo()
+            self._describe(ids)
             self.restore(before)
 
         def redo() -> None:
             self.note_origins(restored)
             written.redo()
+            rename.redo()
+            self._describe(ids)
             self.restore(after)
 
+        rename.redo()
+        self._describe(ids)
         self.restore(after)
-        self.history.add(Act("bringing back earlier work", undo, redo))
+        self.history.add(Act("bringing back earlier work", undo, redo, written.size))
 
     def take_up(self, restored: Restored) -> bool:
         """Take up earlier work whose labels are there; return whether anything of it is at hand now."""
@@ -126,6 +174,24 @@ class Work:
         """Take up how objects came about."""
         for (plane, object_id), origin in restored.origins.items():
             self.origins.note(plane, object_id, origin)
+
+    def _note(self, plane: PlaneIndex, origins: Mapping[int, Origin | None]) -> None:
+        """Note how objects of a plane came about."""
+        for object_id, origin in origins.items():
+            self.origins.note(plane, object_id, origin)
+
+    def _describe(self, ids: Collection[int], names: Mapping[int, Named] | None = None) -> None:
+        """Have the result say what is known of objects; with other names, or those that they have."""
+        known = {**self.canvas.names, **(names or {})}
+        scores = self.origins.lowest_scores(ids)
+        described = {one: Described(known.get(one, Named()), scores.get(one)) for one in ids}
+        if described:
+            self.canvas.describe(described)
+
+    def _renaming(self, names: Mapping[int, Named]) -> _Renaming:
+        before = {object_id: self.canvas.names.get(object_id, Named()) for object_id in names}
+        changes = {one: (before[one], named) for one, named in names.items() if named != before[one]}
+        return _Renaming(self, changes)
 
     def _taken_up(self, restored: Restored) -> tuple[Drafts, Drafts]:
         """Return the drafts of planes where nothing is at hand, and what was at hand there earlier."""
@@ -153,3 +219,23 @@ class Work:
         for plane, draft in drafts.items():
             if plane != self.canvas.plane and not draft.marks.count:
                 self.canvas.show_preview(plane, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Renaming:
+    """Other names and classes of objects, before and after, by id."""
+
+    work: Work
+    changes: Mapping[int, tuple[Named, Named]]
+
+    def redo(self) -> None:
+        self.work.rename(self.changes)
+
+    def undo(self) -> None:
+        self.work.rename({one: (after, before) for one, (before, after) in self.changes.items()})
+
+
+def _size_of(*drafts: Drafts) -> int:
+    """Return the bytes of the objects that drafts were opened with."""
+    opened = {draft.reopened for some in drafts for draft in some.values() if draft.reopened is not None}
+    return sum(one.part.pixels.nbytes for one in opened)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,10 +15,12 @@ import numpy.typing as npt
 from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import Overlap, areas_in, erase, fill, write
+from napari_sam2refiner.labels.write import Overlap, areas_in, fill, write
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
 from napari_sam2refiner.planes.region import NOWHERE, Window, bounding_window
 from napari_sam2refiner.viewer.autosave import Identity
+from napari_sam2refiner.viewer.layers.cutting import CuttingLine
+from napari_sam2refiner.viewer.layers.features import describe, read_names
 from napari_sam2refiner.viewer.layers.given import GivenLayers
 from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
 from napari_sam2refiner.viewer.layers.prompts import (
@@ -41,9 +43,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam2refiner.labels.backup import Block
-    from napari_sam2refiner.labels.write import Patch
+    from napari_sam2refiner.labels.patch import Patch
     from napari_sam2refiner.planes.region import Part
-    from napari_sam2refiner.viewer.objects import Color
+    from napari_sam2refiner.viewer.objects import Color, Described, Names
 
 METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
@@ -87,6 +89,8 @@ class ImageLayers:
     image_renamed, image_removed
     layer_lost(role, layer) : the user deleted one of the layers
     labels_changed(block) : something was written or painted into the result, there (slices) or anywhere (None)
+    names_changed : objects have other names or classes
+    line_drawn(line) : a line was drawn to cut objects along, (N, 2) pixels of the plane that is shown
     """
 
     marks_changed = Signal()
@@ -96,6 +100,8 @@ class ImageLayers:
     image_removed = Signal()
     layer_lost = Signal(str, object)
     labels_changed = Signal(object)
+    names_changed = Signal()
+    line_drawn = Signal(object)
 
     def __init__(self, viewer: ViewerModel, image: Image, defer: Callable[[Callable[[], None]], None]) -> None:
         self._viewer = viewer
@@ -114,6 +120,8 @@ class ImageLayers:
         self._is_attached = False
         self._drawing = Drawing()
         self._ids = GivenIds()
+        self._names: Names | None = None  # not read yet
+        self._cutting = CuttingLine(viewer, image, defer, self._on_line_drawn)
         self._has_result = False
         self._refreshed = self.plane
         for events, slot in self._connections():
@@ -173,6 +181,7 @@ class ImageLayers:
         if not self._is_attached:
             return
         self._is_attached = False
+        self._cutting.stop()
         with self._quiet():
             for role, layer in self._layers.items():
                 if layer in self._viewer.layers and not (role == "result" and self._is_written(layer)):
@@ -211,6 +220,15 @@ class ImageLayers:
         """Make the next drag on the image a scribble."""
         self._activate("regions", SCRIBBLING)
 
+    def start_cutting(self) -> None:
+        """Make the next drag on the image a line that objects are cut along."""
+        self._cutting.start(self._transforms())
+
+    @property
+    def is_cutting(self) -> bool:
+        """Whether the next drag on the image is such a line."""
+        return self._cutting.is_active
+
     @property
     def is_boxing(self) -> bool:
         """Whether the next drag on the image is a box."""
@@ -227,6 +245,7 @@ class ImageLayers:
         return regions is not None and self._viewer.layers.selection.active == regions and regions.mode == mode
 
     def _activate(self, role: Role, mode: str) -> None:
+        self._cutting.stop()
         layer = cast("Points | Shapes", self._layer(role))
         layer.visible = True
         self._viewer.layers.selection.active = layer
@@ -316,34 +335,50 @@ class ImageLayers:
 
         A layer that no longer fits the image is left alone, a new one made.
         """
-        return self._written(plane, object_id, lambda labels: write(labels, mask, object_id, overlap, instead_of))
+        written = self.write_labels(plane, lambda labels: write(labels, mask, object_id, overlap, instead_of))
+        ((label_plane, patch),) = written.patches
+        pixels = patch.count(label_plane.get(written.layer.data), object_id)
+        return WrittenMask(written.layer, written.patches, written.on_change, pixels)
 
     def write_objects(self, plane: PlaneIndex, values: npt.NDArray[Any], overlap: Overlap) -> WrittenObjects:
         """Write several new objects into the result layer, at once; `values` (Y, X) are their ids."""
         window = bounding_window(values > 0) or NOWHERE
         given = values[window]
-        written, patch = self._changed(plane, lambda labels: fill(labels, given, window, overlap))
-        areas = areas_in(np.where(patch.after == given, given, 0))
+        written = self.write_labels(plane, lambda labels: fill(labels, given, window, overlap))
+        now = self._view.as_label_plane(plane).get(written.layer.data)[window]
+        areas = areas_in(np.where(now == given, given, 0))
         return WrittenObjects(written.layer, written.patches, written.on_change, areas)
 
-    def erase(self, plane: PlaneIndex, object_id: int) -> WrittenMask:
-        """Take an object out of the result layer on a plane."""
-        return self._written(plane, object_id, lambda labels: erase(labels, object_id))
-
-    def _written(self, plane: PlaneIndex, object_id: int, change: Callable[[npt.NDArray[Any]], Patch]) -> WrittenMask:
-        written, patch = self._changed(plane, change)
-        return WrittenMask(written.layer, written.patches, written.on_change, patch.count_after(object_id))
-
-    def _changed(self, plane: PlaneIndex, change: Callable[[npt.NDArray[Any]], Patch]) -> tuple[WrittenPatches, Patch]:
-        """Change a plane of the result layer."""
+    def write_labels(self, plane: PlaneIndex, act: Callable[[npt.NDArray[Any]], Patch]) -> WrittenPatches:
+        """Change the result layer's labels (Y, X) of a plane by an act, which returns what it changed."""
         result = cast("Labels", self._layer("result"))
         plane = self._view.as_label_plane(plane)
-        patch = change(plane.get(result.data))
+        patch = act(plane.get(result.data))
         with self._quiet():
             result.refresh()
         on_change = partial(self._on_mask_written, plane, patch)
         on_change()
-        return WrittenPatches(result, ((plane, patch),), on_change), patch
+        return WrittenPatches(result, ((plane, patch),), on_change)
+
+    @property
+    def names(self) -> Names:
+        """Names and classes of objects, as the result layer has them; another mapping after each change."""
+        result = self._layers.get("result")
+        if self._names is None:
+            self._names = {} if result is None else read_names(cast("Labels", result))
+        return self._names
+
+    def describe(self, described: Mapping[int, Described]) -> None:
+        """Note in the result layer what is known of objects."""
+        result = self._layers.get("result")
+        if result is not None:
+            with self._quiet():
+                describe(cast("Labels", result), described)
+            named = {**self.names, **{object_id: one.named for object_id, one in described.items()}}
+            names = {object_id: one for object_id, one in named.items() if one}
+            if names != self.names:
+                self._names = names
+                self.names_changed.emit()
 
     def fill(self, blocks: Sequence[tuple[Block, npt.NDArray[Any]]]) -> WrittenPatches:
         """Write labels into blocks of the result layer, one plane high, where there are none; all or nothing."""
@@ -426,6 +461,7 @@ class ImageLayers:
         """Put a deleted result layer into the viewer again."""
         if layer not in self._viewer.layers:
             self._layers["result"] = layer
+            self._names = None
             self._place(layer)
             self._insert("result", layer)
             self._on_result_data()
@@ -437,6 +473,7 @@ class ImageLayers:
                 self._viewer.layers.remove(layer)
         if self._layers.get("result") is layer:
             del self._layers["result"]
+            self._names = None
             self.labels_changed.emit(None)
 
     # -- making layers ---------------------------------------------------------------------------------------------
@@ -453,6 +490,7 @@ class ImageLayers:
             self._listen(role, layer)
             if role in MARKED:
                 note_next(cast("Points | Shapes", layer), self._view, self._next)
+            self._names = None
         if layer not in self._viewer.layers:
             self._insert(role, layer)
         return layer
@@ -504,6 +542,7 @@ class ImageLayers:
             layer.events.paint.connect(self._on_result_painted)
             layer.events.labels_update.connect(self._on_result_painted)
             layer.events.set_data.connect(self._on_result_refreshed)
+            layer.events.features.connect(self._on_result_features)
 
     @contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -569,6 +608,16 @@ class ImageLayers:
         if not self._is_quiet and not is_another and self._has_result and self.labels is not None:
             self._on_result_painted()
 
+    def _on_result_features(self) -> None:
+        if not self._is_quiet:
+            self._names = None
+            self.names_changed.emit()
+
+    def _on_line_drawn(self, line: npt.NDArray[np.float64]) -> None:
+        """A line was drawn in image data; nothing comes of it where the user has gone elsewhere meanwhile."""
+        if self._is_attached and not self.obstacle:
+            self.line_drawn.emit(line[:, list(self.plane.displayed)])
+
     def _on_result_data(self) -> None:
         self._ids.doubt()
         self._has_result = True
@@ -616,7 +665,7 @@ class ImageLayers:
                     self._drawing.forget()
                 elif role == "result":
                     self._ids.doubt()
-                    self._has_result = False
+                    self._has_result, self._names = False, None
                 self._defer(partial(self._on_layer_lost, role, layer))
 
     def _on_image_lost(self) -> None:

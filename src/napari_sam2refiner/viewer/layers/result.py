@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import SAM2RefinerError
-from napari_sam2refiner.labels.write import Patch, next_free_id
+from napari_sam2refiner.labels.patch import Patch
+from napari_sam2refiner.labels.write import next_free_id
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -27,6 +28,11 @@ class WrittenPatches:
     layer: Labels
     patches: tuple[tuple[PlaneIndex, Patch], ...]
     on_change: Callable[[], None]
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept of them."""
+        return sum(patch.size for _, patch in self.patches)
 
     def undo(self) -> None:
         """Take them back; what was painted there since stays."""
