@@ -9,11 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 from skimage.morphology import dilation, disk, erosion
 from torchmetrics.functional.classification import binary_jaccard_index
 
 from napari_sam2refiner.errors import InvalidLabelsError
-from napari_sam2refiner.metrics import bootstrap_interval, boundary, boundary_f, boundary_iou, iou, number_of_clicks
+from napari_sam2refiner.metrics import (
+    THRESHOLDS,
+    Found,
+    bootstrap_interval,
+    boundary,
+    boundary_f,
+    boundary_iou,
+    count_found,
+    iou,
+    number_of_clicks,
+)
 
 masks = array_shapes(min_dims=2, max_dims=2, max_side=40).flatmap(
     lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape))
@@ -145,3 +156,49 @@ def test_values_of_one_group_are_drawn_together() -> None:
 
 def test_bootstrap_interval_of_nothing_is_nan() -> None:
     assert np.isnan(bootstrap_interval([])).all()
+
+
+label_pairs = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=8).flatmap(
+    lambda shape: st.tuples(*[arrays(np.int32, shape, elements=st.sampled_from([0, 0, 1, 2, 3, 70_000]))] * 2)
+)
+
+
+@given(label_pairs)
+@settings(max_examples=200, deadline=None)
+def test_found_objects_are_those_of_the_best_assignment(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, truth = pair
+    ids, true_ids = ([n for n in np.unique(of) if n] for of in pair)
+    ious = np.array([[iou(labels == a, truth == b) for b in true_ids] for a in ids]).reshape(len(ids), len(true_ids))
+    thresholds = (0.1, *THRESHOLDS)  # below a half an object may find several
+    for threshold, found in zip(thresholds, count_found(labels, truth, thresholds), strict=True):
+        rows, columns = linear_sum_assignment(-(ious >= threshold).astype(float))
+        right = int((ious[rows, columns] >= threshold).sum())
+        assert found == Found(right, len(ids) - right, len(true_ids) - right)
+
+
+def test_f1_and_precision_by_hand() -> None:
+    truth = np.zeros((10, 40), np.int32)
+    for n in range(4):
+        truth[:, 10 * n : 10 * n + 10] = n + 1
+    labels = np.zeros_like(truth)
+    labels[:, :10] = 5  # exact
+    labels[:8, 10:20] = 9  # IoU 0.8
+    labels[:3, 20:30] = 2  # IoU 0.3
+    half, fine = count_found(labels, truth, (0.5, 0.85))
+    assert half == (2, 1, 2)
+    assert half.f1 == pytest.approx(4 / 7)
+    assert half.precision == pytest.approx(2 / 5)
+    assert fine == (1, 2, 3)
+    # Two halves of one object: each has an IoU of exactly a half, and only one of them can be it.
+    halves = np.where(truth == 1, np.where(np.arange(40) < 5, 1, 2), 0)
+    assert count_found(halves, np.where(truth == 1, 1, 0), (0.5,))[0] == (1, 1, 0)
+
+
+def test_nothing_found_where_nothing_is_is_right() -> None:
+    nothing, something = np.zeros((5, 5), np.int32), np.ones((5, 5), np.int32)
+    assert count_found(nothing, nothing)[0].f1 == count_found(nothing, nothing)[0].precision == 1.0
+    assert count_found(something, nothing)[0].f1 == count_found(nothing, something)[0].precision == 0.0
+    assert len(count_found(nothing, nothing)) == 10
+    assert THRESHOLDS == (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+    with pytest.raises(InvalidLabelsError, match=r"\(5, 5\) but the truth has \(5, 4\)"):
+        count_found(nothing, nothing[:, :4])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from napari_sam2refiner.errors import InvalidLabelsError
 from napari_sam2refiner.planes.region import Mask, as_mask, bounding_window
 
 RESAMPLES = 2000
+THRESHOLDS = tuple((50 + 5 * step) / 100 for step in range(10))  # IoUs at which objects count as found
 
 
 def iou(mask: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
@@ -123,6 +126,70 @@ def _outline(mask: Mask) -> Mask:
     padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
     found: Mask = (mask ^ padded[:-1, 1:]) | (mask ^ padded[1:, :-1]) | (mask ^ padded[1:, 1:])
     return found
+
+
+class Found(NamedTuple):
+    """How many objects of a label image were found, at one IoU.
+
+    Attributes
+    ----------
+    right : int
+        Pairs of a found and a true object, one to one, whose IoU is the threshold or more; as many as there can be.
+    wrong, missed : int
+        What is found and is none, and what is there and was not found.
+    """
+
+    right: int
+    wrong: int
+    missed: int
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 1 where there is nothing and nothing was found."""
+        both = 2 * self.right + self.wrong + self.missed
+        return 2 * self.right / both if both else 1.0
+
+    @property
+    def precision(self) -> float:
+        """Average precision as it is counted for nuclei: right over right, wrong and missed; 1 as for `f1`.
+
+        Caicedo et al., Nucleus segmentation across imaging experiments, Nature Methods 2019.
+        """
+        every = self.right + self.wrong + self.missed
+        return self.right / every if every else 1.0
+
+
+def count_found(
+    labels: npt.NDArray[Any], truth: npt.NDArray[Any], thresholds: Sequence[float] = THRESHOLDS
+) -> tuple[Found, ...]:
+    """Return how many objects were found, at each IoU.
+
+    Parameters
+    ----------
+    labels, truth : (Y, X) integer arrays
+        What was found and what is there; 0 is the ground.
+    thresholds : sequence of float
+        Above zero.
+
+    Raises
+    ------
+    InvalidLabelsError
+        If the shapes differ.
+    """
+    if labels.shape != truth.shape:
+        msg = f"the labels have shape {labels.shape} but the truth has {truth.shape}; compare labels of one plane."
+        raise InvalidLabelsError(msg)
+    (ids, found), (true_ids, true) = (np.unique(of.ravel(), return_inverse=True) for of in (labels, truth))
+    overlaps = np.zeros((len(ids), len(true_ids)))
+    np.add.at(overlaps, (found, true), 1)
+    either = overlaps.sum(1, keepdims=True) + overlaps.sum(0, keepdims=True) - overlaps
+    ious = (overlaps / either)[ids > 0][:, true_ids > 0]
+    counts = []
+    for threshold in thresholds:
+        pairs = maximum_bipartite_matching(csr_array(ious >= threshold), perm_type="column")
+        right = int(np.count_nonzero(pairs >= 0))
+        counts.append(Found(right, ious.shape[0] - right, ious.shape[1] - right))
+    return tuple(counts)
 
 
 def number_of_clicks(ious: Sequence[float] | npt.NDArray[Any], threshold: float, limit: int = 20) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -38,6 +39,7 @@ class Asked(StrEnum):
     LABELS = "labels"
     VIDEO = "video"
     CTC = "ctc"
+    EVERYTHING = "everything"
 
 
 class Without(StrEnum):
@@ -77,7 +79,8 @@ def evaluate(
             "--protocol",
             help="What is asked; may be repeated. Clicks and boxes if left out. hq-box is HQ-SAM's, for HQSeg-44K; "
             "labels gives labels that were made worse on purpose, to be refined. Alone: video follows the objects of "
-            "the first frame through sequences; ctc tracks all objects, each clicked once, and gives SEG and TRA.",
+            "the first frame through sequences; ctc tracks all objects, each clicked once, and gives SEG and TRA; "
+            "everything finds all objects without a click, and gives F1 and AP.",
         ),
     ] = [Asked.CLICKS, Asked.BOX],  # noqa: B006
     clicks: Annotated[
@@ -151,9 +154,21 @@ def evaluate(
         }
         _check_alone(moving, unused)
         content = _on_sequences(OnSequences(moving, sets, split, frames, objects, correct), model, memory, device)
-        if json_file is not None:
-            save_text(json_file, json.dumps(content, indent=1) + "\n")
-            out.print(f"wrote {json_file}", highlight=False, soft_wrap=True, markup=False)
+        _write_figures(json_file, content)
+        return
+    if Asked.EVERYTHING in protocols:
+        unused = {
+            "another protocol": len(protocols) > 1,
+            "--objects": objects is not None,
+            "--markdown": markdown_file is not None,
+            "--noc": bool(targets),
+            "--rival": rivals != [Without.OTSU],
+            "--frames": frames is not None,
+            "--correct": correct,
+        }
+        _check_alone(Asked.EVERYTHING, unused)
+        content = _everything(sets, split, fields, model, refiner, device, refine=refine)
+        _write_figures(json_file, content)
         return
     if correct:
         msg = "--correct is for objects that are followed; ask for --protocol video, or leave it out."
@@ -250,6 +265,31 @@ def _on_sequences(asked: OnSequences, model: str, memory: str | None, device: st
         figures = video.video_content(followed)
     about = {"protocol": asked.protocol.value, "model": model, "memory": memory, "split": asked.split}
     return {**about, "frames": asked.frames, "objects": asked.objects, "correct": asked.correct, "sets": figures}
+
+
+def _everything(
+    sets: list[DataSet], split: Split, most: int | None, model: str, refiner: str | None, device: str, *, refine: bool
+) -> dict[str, Any]:
+    """Segment everything on fields, show how well, and return what was asked and all figures."""
+    from napari_sam2refiner.cli import evaluate_everything as everything
+    from napari_sam2refiner.sessions.everything import Filters
+
+    session, is_trained = _open(model, refiner, device)
+    fields = {one.name: _Spread(one.read(split), most) for one in sets}
+    filters, refined = Filters(), refine and is_trained
+    scores = everything.everything_on_sets(session, Path(model).name, fields, filters, refine=refined)
+    out.print(everything.everything_table(scores))
+    about = {"protocol": Asked.EVERYTHING.value, "model": model, "refiner": refiner, "refined": refined}
+    return {**about, "split": split, "filters": asdict(filters), "sets": everything.everything_content(scores)}
+
+
+def _write_figures(path: Path | None, content: dict[str, Any]) -> None:
+    """Write what was asked and all figures, if wanted."""
+    from napari_sam2refiner.evaluation.report import save_text
+
+    if path is not None:
+        save_text(path, json.dumps(content, indent=1) + "\n")
+        out.print(f"wrote {path}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _sets(data: list[Path], names: list[str], split: Split) -> list[DataSet]:

@@ -125,6 +125,21 @@ class Decoded(NamedTuple):
         return pick(self.scores, self.chosen)
 
 
+class Suggested(NamedTuple):
+    """Where objects of one image are likely.
+
+    Attributes
+    ----------
+    coords : (K, 2)
+        Seeds as (x, y) in pixels of the input square, the likeliest first.
+    foreground : (L, h, w) or None
+        Likelihood of being inside an object, as seen on each of L levels, where the network knows of it.
+    """
+
+    coords: Tensor
+    foreground: Tensor | None
+
+
 E = TypeVar("E")
 
 
@@ -151,6 +166,12 @@ def one_of(encoded: E, index: int) -> E:
 def pick(values: Tensor, index: Tensor) -> Tensor:
     """Return values[n, index[n]] for each n: (N, M, ...) and (N,) to (N, ...)."""
     return values[torch.arange(len(index), device=index.device), index]
+
+
+def grid(side: int, points: int) -> Tensor:
+    """Return a grid of `points` x `points` seeds (K, 2) as (x, y) over a square of `side` pixels."""
+    axis = (torch.arange(points) + 0.5) * side / points - 0.5
+    return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).flatten(0, 1)
 
 
 def spots(prompts: PromptBatch, weights: Tensor, height: int, width: int) -> Tensor:
@@ -198,6 +219,10 @@ class PromptableBase(SAM2Base):
     def encode_local(self, pixels: Tensor) -> Features:
         """Encode quadrants of planes (Q, 3, S, S), each at twice the scale: where the refiner looks up detail."""
         return self.encode(pixels)
+
+    def suggest(self, features: Features, points: int) -> Suggested:  # noqa: ARG002
+        """Return where objects of one encoded image are likely; here a grid of `points` x `points`."""
+        return Suggested(grid(self.input.side, points), None)
 
     def obey(self, logits: Tensor, prompts: PromptBatch, finer: Callable[[], Tensor]) -> Tensor:  # noqa: ARG002
         """Mend logits (N, h, h) that a refiner made where they do not follow a click; official answers stay.

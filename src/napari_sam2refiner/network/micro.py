@@ -33,11 +33,13 @@ from napari_sam2refiner.network.base import (
     InputSpec,
     PromptableBase,
     PromptBatch,
+    Suggested,
     pick,
     spots,
     start_at_zero,
 )
 from napari_sam2refiner.network.instance_embedding import InstanceEmbedding, InstanceMaps, PromptFusion
+from napari_sam2refiner.network.seeds import vote
 
 SIDE = 512
 SCALES = (1, 2, 4)
@@ -333,6 +335,14 @@ class MicroBase(PromptableBase):
     def encode_local(self, pixels: Tensor) -> Features:
         """Encode quadrants of planes (Q, 3, S, S): one level, the one above S."""
         return self.encode_level(pixels).features
+
+    def suggest(self, features: Pyramid, points: int) -> Suggested:  # type: ignore[override]  # noqa: ARG002
+        """Return where objects of one encoded image are likely, by the votes on each level, the finest first."""
+        size = features.stride4.shape[-2:]
+        maps = [level.instances for level in features.levels]
+        coords = [(vote(one) + 0.5) * scale - 0.5 for one, scale in zip(maps, SCALES, strict=True)]
+        likely = [_to_size(one.foreground[None], size)[0].float().sigmoid() for one in maps]
+        return Suggested(torch.cat(coords), torch.cat(likely))
 
     def obey(self, logits: Tensor, prompts: PromptBatch, finer: Callable[[], Tensor]) -> Tensor:
         """Follow every click after refinement too."""

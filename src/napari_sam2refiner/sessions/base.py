@@ -69,6 +69,28 @@ class Prediction:
         return Prediction(chosen.mask, chosen.logits, chosen.score, self.candidates, chosen.memo)
 
 
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Where objects of a plane are likely.
+
+    Attributes
+    ----------
+    points : (K, 2) array
+        One point (y, x) for each, the likeliest first.
+    foreground : (L, Y, X) float32 array or None
+        Likelihood of being inside an object, for objects of L sizes, where the network knows of it.
+    scale : float
+        Pixels of the network's square for each of the plane.
+    side : int
+        Of that square, in its pixels.
+    """
+
+    points: npt.NDArray[np.float64]
+    foreground: npt.NDArray[np.float32] | None
+    scale: float
+    side: int
+
+
 OnFirst = Callable[[Sequence[Prediction]], None]
 """Gets each object's answer to a first look at the plane, where others follow; what it raises ends the work."""
 
@@ -105,5 +127,12 @@ class PlaneSession(Protocol):
         local_detail: LocalDetail = "prompted",
         previous: Sequence[Prediction | None] | None = None,
         on_first: OnFirst | None = None,
+        look_again: bool = True,
     ) -> list[Prediction]:
         """Answer several objects' prompts in one batch."""
+
+    def survey(self, points: int = 32) -> Survey:
+        """Return where objects are likely; of a network that does not know, a grid of `points` x `points`."""
+
+    def within(self, window: tuple[slice, slice]) -> Self:
+        """Return a session of a part of the plane."""

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, Decoded, PromptBatch
 from napari_sam2refiner.network.frames import STRIDE, Frame
-from napari_sam2refiner.sessions.base import Candidate, Prediction
+from napari_sam2refiner.sessions.base import Candidate, Prediction, Survey
 from napari_sam2refiner.sessions.memory import LOGIT_LIMIT
 
 if TYPE_CHECKING:
+    from napari_sam2refiner.network.base import Suggested
     from napari_sam2refiner.network.refiner import Refined
     from napari_sam2refiner.prompts import Prompts
     from napari_sam2refiner.sessions.windows import Window
@@ -170,3 +171,13 @@ def make_prediction(
     )
     best = candidates[0]
     return Prediction(best.mask, best.logits, best.score, candidates, best.memo)
+
+
+def to_survey(suggested: Suggested, frame: Frame) -> Survey:
+    """Bring suggestions to the plane; those in the padding are left out."""
+    scale, shape = torch.tensor(frame.scale, dtype=torch.float64), torch.tensor(frame.shape)
+    points = (suggested.coords.cpu().double().flip(-1) + 0.5) / scale - 0.5  # (K, 2) as (y, x)
+    inside = ((points >= -0.5) & (points <= shape - 0.5)).all(-1)
+    at = np.clip(points[inside].numpy(), 0.0, shape.numpy() - 1.0)
+    likely = None if suggested.foreground is None else frame.logits_to_plane(suggested.foreground).cpu().numpy()
+    return Survey(at, likely, max(frame.scale), frame.spec.side)

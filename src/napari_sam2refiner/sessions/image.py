@@ -20,7 +20,7 @@ from napari_sam2refiner.network.base import joined
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
 from napari_sam2refiner.prompts import Prompts
-from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction
+from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction, Survey
 from napari_sam2refiner.sessions.batches import Batches, precision
 from napari_sam2refiner.sessions.conversion import (
     Request,
@@ -30,6 +30,7 @@ from napari_sam2refiner.sessions.conversion import (
     make_prediction,
     make_request,
     to_memo,
+    to_survey,
     within,
 )
 from napari_sam2refiner.sessions.corrections import connected_to_clicks
@@ -213,6 +214,7 @@ class ImageSession:
         local_detail: LocalDetail = "prompted",
         previous: Sequence[Prediction | None] | None = None,
         on_first: OnFirst | None = None,
+        look_again: bool = True,
     ) -> list[Prediction]:
         """Answer several objects' prompts in one batch; as `predict`, which see.
 
@@ -226,6 +228,9 @@ class ImageSession:
             One for each object.
         on_first : callable, optional
             As in `predict`, with the first answers to all objects, once.
+        look_again : bool
+            Whether small and large objects get a second look, closer or farther; without, many take a seventh of the
+            time.
 
         Returns
         -------
@@ -236,7 +241,7 @@ class ImageSession:
         before = [None] * len(prompts) if previous is None else list(previous)
         _check(prompts, before, plane.frame.shape, local_detail)
         detail = local_detail if refine and self._refines else None
-        if self._model.base.input.looks_again:
+        if look_again and self._model.base.input.looks_again:
             answers = self._look_again(plane, prompts, before, detail, on_first)
         else:
             answers = self._ask([plane] * len(prompts), prompts, before, detail)
@@ -246,6 +251,42 @@ class ImageSession:
                 self._second.set_image(plane.image.numpy(), "dtype")
             return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
+
+    def survey(self, points: int = 32) -> Survey:
+        """Return where objects are likely, one point for each.
+
+        Parameters
+        ----------
+        points : int
+            Of a network without an instance embedding: a grid of so many points along each side of its square.
+
+        Raises
+        ------
+        InvalidImageError
+            If there is no image.
+        """
+        plane = self._known_plane()
+        with torch.no_grad(), precision(self._model):
+            suggested = self._model.base.suggest(self._encoder.encoded(plane)[1], points)
+        return to_survey(suggested, plane.frame)
+
+    def within(self, window: tuple[slice, slice]) -> Self:
+        """Return a session of a part of the plane, scaled by the intensities of the whole.
+
+        Parameters
+        ----------
+        window : (slice, slice)
+            Rows and columns.
+
+        Raises
+        ------
+        InvalidImageError
+            If there is no image.
+        """
+        part = self._known_plane().image[window].numpy()
+        share = self._window_spec.side / self._model.base.input.side
+        session = type(self)(self._model, windows=self._most_windows, window_share=share)
+        return session.set_image(part, limits=(0.0, 1.0))
 
     def _kept_elsewhere(
         self, answers: Sequence[Prediction], previous: Sequence[Prediction | None], prompts: Sequence[Prompts]
