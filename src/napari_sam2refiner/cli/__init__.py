@@ -12,6 +12,7 @@ import typer
 from napari_sam2refiner.cli.console import Commands, NumbersCommand, out
 from napari_sam2refiner.cli.demo import demo
 from napari_sam2refiner.cli.evaluate import evaluate
+from napari_sam2refiner.cli.everything import everything
 from napari_sam2refiner.cli.exchange import export_labels, import_labels
 from napari_sam2refiner.cli.propagate import propagate
 from napari_sam2refiner.cli.refine import refine
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command(cls=NumbersCommand)(segment)
 app.command()(propagate)
 app.command()(refine)
+app.command()(everything)
 app.command("export", cls=NumbersCommand)(export_labels)
 app.command("import", cls=NumbersCommand)(import_labels)
 app.command()(demo)
