@@ -12,7 +12,7 @@ from psygnal import Signal
 
 from napari_sam2refiner.labels.write import areas_in, fill, next_free_id, write
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction
+from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction, Survey
 from napari_sam2refiner.viewer.autosave import Identity
 from napari_sam2refiner.viewer.marks import Marks, find_owner
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.viewer.objects import Described, Named
 
 RADII = (6.0, 10.0, 14.0)
+SEEDS = [(12.0, 15.0), (30.0, 40.0), (45.0, 65.0), (12.0, 65.0)]
 
 
 def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> npt.NDArray[np.bool_]:
@@ -100,6 +101,14 @@ class FakeSession:
         self.log.append(("many", len(prompts)))
         before = [None] * len(prompts) if previous is None else previous
         return [self.predict(one, previous=p, **options) for one, p in zip(prompts, before, strict=True)]
+
+    def survey(self, points: int = 32) -> Survey:
+        """Return the places of `SEEDS`; the last is no object."""
+        assert self.shape is not None
+        foreground = np.zeros((1, *self.shape), np.float32)
+        for y, x in SEEDS[:-1]:
+            foreground[0][disc(self.shape, y, x, RADII[0])] = 0.9
+        return Survey(np.array(SEEDS), foreground, 1.0, max(self.shape))
 
 
 class FakeSource:

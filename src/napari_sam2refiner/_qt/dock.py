@@ -11,6 +11,7 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_sam2refiner._qt.everything_panel import EverythingPanel
 from napari_sam2refiner._qt.export_panel import ExportPanel
 from napari_sam2refiner._qt.guess_panel import GuessPanel
 from napari_sam2refiner._qt.model_dock import ModelDock
@@ -106,6 +107,7 @@ class SegmentDock(ModelDock):
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
         self.exchange, self.prompting, self.guesses = ExportPanel(), PromptingPanel(), GuessPanel()
+        self.everything = EverythingPanel()
         self._exporter = Exporter(
             self._submit, self._image_at_hand, self._add_objects, self.exchange.set_note, show_error
         )
@@ -113,7 +115,7 @@ class SegmentDock(ModelDock):
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(6, 6, 6, 6)
-        for panel in (*above, self.prompting, self.tidy, self.objects, self.exchange):
+        for panel in (*above, self.prompting, self.everything, self.tidy, self.objects, self.exchange):
             column.addWidget(panel)
         column.addStretch(1)
         frame = QVBoxLayout(self)
@@ -141,6 +143,12 @@ class SegmentDock(ModelDock):
         prompts.clear_asked.connect(controller.clear)
         prompts.overlap_chosen.connect(controller.set_overlap)
         self.tidy.chosen.connect(controller.set_tidying)
+        everything = controller.everything
+        everything.state.events.connect(self._on_state_changed)
+        self.everything.score_chosen.connect(everything.set_score)
+        self.everything.area_chosen.connect(everything.set_area)
+        self.everything.find_asked.connect(everything.find)
+        self.everything.cancel_asked.connect(everything.cancel)
         self.earlier.wanted.connect(controller.bring_back)
         self.earlier.unwanted.connect(controller.discard_found)
         self.objects.object_chosen.connect(controller.objects.look_at)
@@ -199,6 +207,8 @@ class SegmentDock(ModelDock):
         self.prompts.set_overlap(self.state.overlap)
         self.status.set_snapshot(snapshot)
         self.prompting.set_state(apart=self.state.apart, can_click=snapshot.can_click)
+        can_find = snapshot.can_click and not self.state.loading
+        self.everything.set_state(self.controller.everything.state, can_find=can_find)
         self.earlier.set_offer(snapshot.earlier)
         self.guesses.set_guesses(snapshot.guesses, snapshot.guess)
         self.objects.set_objects(
@@ -226,6 +236,7 @@ class SegmentDock(ModelDock):
 def _release(viewer: Any, keys: list[str], controller: Controller, worker: Worker | None) -> None:
     """Let go of everything that is not a widget; may be called again, also when the widgets are gone."""
     controller.state.events.disconnect()
+    controller.everything.state.events.disconnect()
     while keys:
         viewer.bind_key(keys.pop(), None)
     controller.close()

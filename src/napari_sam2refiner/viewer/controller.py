@@ -14,6 +14,7 @@ from napari_sam2refiner.labels.tidy import Tidying, tidy
 from napari_sam2refiner.viewer.autosave import Autosave, Found, Restored, read
 from napari_sam2refiner.viewer.changes import name_change, refuse
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft
+from napari_sam2refiner.viewer.everything import Everything, EverythingState
 from napari_sam2refiner.viewer.guesses import Guesses
 from napari_sam2refiner.viewer.history import Act
 from napari_sam2refiner.viewer.keeping import Keeping
@@ -65,6 +66,8 @@ class Controller:
         What users do to objects of the result.
     prompting : Prompting
         Other ways to prompts than clicks and boxes.
+    everything : Everything
+        Finds objects without prompts.
     is_closed : bool
         Whether it has let go of everything.
     """
@@ -112,6 +115,9 @@ class Controller:
             ask=self._ask,
         )
         self.objects = ObjectActs(state, self._at_hand, self._list_and_say, self._fail_because, self._drop_answers)
+        self.everything = Everything(
+            EverythingState(), state, segmenter, submit, self._at_hand, self._list_and_say, self._fail
+        )
         self.is_closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
@@ -323,6 +329,7 @@ class Controller:
         self._drop_answers()
         self._models.close()
         self._listing.close()
+        self.everything.close()
         self.is_closed = True
         if self._autosave is not None:
             self._autosave.close()

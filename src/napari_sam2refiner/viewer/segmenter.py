@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_sam2refiner.errors import InvalidLabelsError, SAM2RefinerError, UnknownModelError
 from napari_sam2refiner.labels.write import ids_in
 from napari_sam2refiner.prompts import Prompts
+from napari_sam2refiner.sessions.everything import Filters, FoundObject, segment_everything
 from napari_sam2refiner.sessions.relabel import Change, refine_labels
 from napari_sam2refiner.viewer.drafts import Answered
 from napari_sam2refiner.viewer.several import Known, find_each, summary_of
@@ -119,6 +120,30 @@ class Relabelled:
     whole: npt.NDArray[Any] | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EverythingRequest(Request):
+    """A plane whose objects are all wanted, as far as they pass the filters."""
+
+    filters: Filters = field(default_factory=Filters)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundEverything:
+    """Objects of a plane that were found without a prompt.
+
+    Attributes
+    ----------
+    labels : (Y, X) uint32 array
+    objects : tuple of FoundObject
+        By id.
+    seconds : float
+    """
+
+    labels: npt.NDArray[np.uint32]
+    objects: tuple[FoundObject, ...]
+    seconds: float
+
+
 Written = Mapping[int, frozenset[int]]
 """By frame: objects that were followed to it and are in the labels, as far as nobody has deleted them since."""
 
@@ -199,7 +224,7 @@ class Job:
 
     Attributes
     ----------
-    kind : "load", "prepare", "answer", "list", "restore", "relabel", "follow", "exchange" or "forget"
+    kind : "load", "prepare", "answer", "everything", "list", "restore", "relabel", "follow", "exchange" or "forget"
     run : callable
         The work; may call its argument with the share that is done, 0 to 1. That call raises when nobody waits for the
         job any more.
@@ -209,7 +234,9 @@ class Job:
         Whether anybody still waits for it; asked from the worker. A job that nobody wants is not run.
     """
 
-    kind: Literal["load", "prepare", "answer", "list", "restore", "relabel", "follow", "exchange", "forget"]
+    kind: Literal[
+        "load", "prepare", "answer", "everything", "list", "restore", "relabel", "follow", "exchange", "forget"
+    ]
     run: Callable[[Tell], Any]
     on_progress: Tell | None = None
     is_wanted: Callable[[], bool] = lambda: True
@@ -305,6 +332,17 @@ class Segmenter:
         prompts = request.marks.prompts(session.shape)
         prediction = session.predict(prompts, refine=request.refine, previous=request.previous, on_first=on_first)
         return Answered(prediction, time.perf_counter() - start)
+
+    def everything(self, request: EverythingRequest, tell: Tell) -> FoundEverything:
+        """Find every object of a plane."""
+        start = time.perf_counter()
+        labels, objects = segment_everything(
+            self._session(request),
+            filters=request.filters,
+            refine=request.refine,
+            progress=lambda done, known: tell(done / max(known, 1)),
+        )
+        return FoundEverything(labels, tuple(objects), time.perf_counter() - start)
 
     def relabel(self, request: RelabelRequest, tell: Tell) -> Relabelled:
         """Refine the labels of a plane; the plane does not stay encoded."""

@@ -87,8 +87,9 @@ class Work:
         origins: Mapping[int, Origin | None],
         draft: Draft,
         names: Mapping[int, Named] | None = None,
+        plane: PlaneIndex | None = None,
     ) -> None:
-        """Go on, undoably, from a change of objects on the plane that is shown.
+        """Go on, undoably, from a change of objects on a plane.
 
         Parameters
         ----------
@@ -102,8 +103,10 @@ class Work:
             What is at hand after it.
         names : mapping of int to Named, optional
             Names and classes that it changes, by id.
+        plane : PlaneIndex, optional
+            The one that is shown by default.
         """
-        plane = self.canvas.plane
+        plane = plane or self.canvas.plane
         before = self.draft(plane)
         earlier = {object_id: self.origins.known.get((plane, object_id)) for object_id in origins}
         rename = self._renaming(names or {})
