@@ -65,7 +65,7 @@ def test_found_listed_reopened_corrected_and_undone(user: Bench) -> None:
 def test_cancel_writes_nothing_and_clicks_go_on(user: Bench) -> None:
     panel, everything = user.dock.everything, user.dock.controller.everything
     panel.section._title.click()
-    panel.score.setValue(0.3)
+    panel.score.setValue(30)
     panel.area.setValue(40)
     assert (everything.state.score, everything.state.area) == (0.3, 40)
     panel.find_all.click()

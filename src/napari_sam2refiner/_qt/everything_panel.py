@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from napari_sam2refiner._qt.parts import Section, ThinBar, breakable, make_button, wrapped
 
@@ -23,9 +23,10 @@ class EverythingPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.score = QDoubleSpinBox()
-        self.score.setRange(0, 1)
-        self.score.setSingleStep(0.05)
+        self.score = QSpinBox()
+        self.score.setRange(0, 100)
+        self.score.setSingleStep(5)
+        self.score.setSuffix(" %")
         self.score.setToolTip("Objects that the model is less sure of are left out; lower finds more, also false ones")
         self.area = QSpinBox()
         self.area.setRange(1, 1_000_000)
@@ -39,14 +40,14 @@ class EverythingPanel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.section)
-        self.score.valueChanged.connect(self.score_chosen)
+        self.score.valueChanged.connect(lambda percent: self.score_chosen.emit(percent / 100))
         self.area.valueChanged.connect(self.area_chosen)
         self.find_all.clicked.connect(self.find_asked)
         self.cancel.clicked.connect(self.cancel_asked)
 
     def set_state(self, state: EverythingState, *, can_find: bool) -> None:
         """Show what happens and what can be done."""
-        self.score.setValue(state.score)
+        self.score.setValue(round(100 * state.score))
         self.area.setValue(state.area)
         for chooser in (self.score, self.area):
             chooser.setEnabled(not state.running)

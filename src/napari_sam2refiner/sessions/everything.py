@@ -4,8 +4,7 @@ Letters: Y, X rows and columns of the plane; S side of the network's square.
 
 Each look, at the whole plane and, where that shows it smaller than it is, at windows of it, gives one point for each
 object that is likely. They are asked in batches, the likeliest first; a point in an object that was found meanwhile is
-left out. What is likely inside an object and in none that was found is asked once more. The surest keeps its pixels;
-who has too few left without those of surer ones goes.
+left out. The surest keeps its pixels; who has too few left without those of surer ones goes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError
 from napari_sam2refiner.planes.region import Part, Window
@@ -29,8 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK = 8  # points asked together; on a CPU more take longer for each
 LARGEST_CHUNK = 2**25  # pixels of the answers of a chunk, of which there are some copies
-SURE = 0.7  # score of an object within which no further point is asked
-INSIDE = 0.5  # likelihood of being inside an object from which a pixel that is in none is asked again
+SURE = 0.6  # score of an object within which no further point is asked
 SHARPLY = 1.0  # logits by which a mask is cut tighter and looser, to see how stable it is
 SMALLER = 0.8  # plane pixels seen smaller than this are looked at in windows, too
 SHARED = 0.25  # of a window's side that its neighbour shows too
@@ -196,24 +193,8 @@ class _Search:
     def look(self, look: _Look, survey: Survey) -> list[_Mask]:
         """Return the masks that a look shows and that pass the filters, in pixels of the plane."""
         assert look.session.shape is not None, "it has an image"
-        taken = np.zeros(look.session.shape, np.bool_)  # by objects that were found
-        found = self._ask(look, survey.points, survey.foreground, taken)
-        if survey.foreground is not None:
-            for mask in found:
-                taken[mask.part.window] |= mask.part.pixels
-            left_over = _deepest((survey.foreground > INSIDE).any(0) & ~taken, self._filters.area)
-            found += self._ask(look, left_over, survey.foreground, taken)
-        return [_moved(mask, look.top, look.left) for mask in found]
-
-    def _ask(
-        self,
-        look: _Look,
-        points: npt.NDArray[np.float64],
-        foreground: npt.NDArray[np.float32] | None,
-        taken: npt.NDArray[np.bool_],
-    ) -> list[_Mask]:
-        """Ask points in their order, but none within `taken`, where sure objects are noted as they are found."""
-        points = _within(points, look.own)
+        taken = np.zeros(look.session.shape, np.bool_)  # by sure objects
+        points = _within(survey.points, look.own)
         found: list[_Mask] = []
         chunk = max(1, min(CHUNK, LARGEST_CHUNK // taken.size))
         self._count(known=len(points))
@@ -221,12 +202,12 @@ class _Search:
             some = points[start : start + chunk]
             rows, columns = some.round().astype(int).T
             free = some[~taken[rows, columns]].tolist()
-            for mask in self._answers(look.session, free, foreground):
+            for mask in self._answers(look.session, free, survey.foreground):
                 found.append(mask)
                 if mask.score >= SURE:
                     taken[mask.part.window] |= mask.part.pixels
             self._count(done=len(some))
-        return found
+        return [_moved(mask, look.top, look.left) for mask in found]
 
     def _answers(
         self, session: PlaneSession, points: list[list[float]], foreground: npt.NDArray[np.float32] | None
@@ -271,17 +252,6 @@ def _passes(mask: _Mask, filters: Filters) -> bool:
         and mask.stability >= filters.stability
         and int(np.count_nonzero(mask.part.pixels)) >= filters.area
     )
-
-
-def _deepest(area: npt.NDArray[np.bool_], least: int) -> npt.NDArray[np.float64]:
-    """Return the deepest point (K, 2) of each piece of an area (Y, X) that has so many pixels."""
-    pieces, _ = ndimage.label(area)
-    sizes = np.bincount(pieces.ravel())
-    large = [number for number in np.flatnonzero(sizes >= least).tolist() if number]
-    if not large:
-        return np.empty((0, 2))
-    depth = ndimage.distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
-    return np.array(ndimage.maximum_position(depth, pieces, large), dtype=float)
 
 
 def _within(points: npt.NDArray[np.float64], own: Window) -> npt.NDArray[np.float64]:
