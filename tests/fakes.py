@@ -99,6 +99,7 @@ class FakeSession:
         self, prompts: Sequence[Prompts], *, previous: Sequence[Prediction | None] | None = None, **options: Any
     ) -> list[Prediction]:
         self.log.append(("many", len(prompts)))
+        options.pop("look_again", None)  # there is only one look
         before = [None] * len(prompts) if previous is None else previous
         return [self.predict(one, previous=p, **options) for one, p in zip(prompts, before, strict=True)]
 

@@ -6,7 +6,7 @@ import numpy as np
 from desk import SHAPE, Desk
 from fakes import RADII, SEEDS, disc
 
-from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.segmenter import perform
 
 DISCS = [disc(SHAPE, y, x, RADII[0]) for y, x in SEEDS]

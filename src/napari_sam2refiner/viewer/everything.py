@@ -11,7 +11,7 @@ import numpy.typing as npt
 from psygnal import EventedModel
 
 from napari_sam2refiner.sessions.everything import Filters
-from napari_sam2refiner.viewer.drafts import Marks
+from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.objects import Origin
 from napari_sam2refiner.viewer.segmenter import EverythingRequest, FoundEverything, Job, Outcome, Segmenter
 from napari_sam2refiner.viewer.state import DockState, resolve
