@@ -12,7 +12,7 @@ from psygnal import EventedModel
 
 from napari_sam2refiner.sessions.everything import Filters
 from napari_sam2refiner.viewer.marks import Marks
-from napari_sam2refiner.viewer.objects import Origin
+from napari_sam2refiner.viewer.objects import Named, Origin
 from napari_sam2refiner.viewer.segmenter import EverythingRequest, FoundEverything, Job, Outcome, Segmenter
 from napari_sam2refiner.viewer.state import DockState, resolve
 
