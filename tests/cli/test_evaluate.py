@@ -135,3 +135,24 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, data: Path, mod
     assert "there is no folder" in sentence(run("--data", data, "--json", tmp_path / "none" / "m.json"))
     assert "show clicks" in sentence(run("--data", data, "--protocol", "box", "--plot", tmp_path / "plot.png"))
     assert "did you mean 'micro'?" in sentence(run("--data", data, "--model", "micor"))
+
+
+def test_everything_is_found_without_a_click_and_counted(tmp_path: Path, data: Path) -> None:
+    file = tmp_path / "everything.json"
+    result = run("--data", data, "--set", "more", "--protocol", "everything", "--device", "cpu", "--json", file)
+    assert result.exit_code == 0, result.output
+    assert "F1 at 0.5" in result.stdout
+    content = json.loads(file.read_text())
+    by = content["sets"]["more"]
+    assert content["protocol"] == "everything"
+    assert set(by) == {"micro", "Otsu + watershed"}
+    assert by["micro"]["objects"] == 3
+    assert by["micro"]["f1"] == 1.0
+    assert by["micro"]["ap_by_iou"]["0.5"] == 1.0
+    assert by["micro"]["ap"] > 0.9
+    assert by["micro"]["fields"][0]["seconds"] > 0
+
+
+def test_everything_goes_alone(data: Path) -> None:
+    assert "goes without --noc" in sentence(run("--data", data, "--protocol", "everything", "--noc", 0.9))
+    assert "another protocol" in sentence(run("--data", data, "--protocol", "everything", "--protocol", "box"))
