@@ -20,6 +20,7 @@ from napari_sam2refiner._qt.object_panel import ObjectPanel
 from napari_sam2refiner._qt.panels import EarlierPanel, PromptPanel, SourcePanel, StatusPanel
 from napari_sam2refiner._qt.parts import Scrolled
 from napari_sam2refiner._qt.prompting_panel import PromptingPanel
+from napari_sam2refiner._qt.session_panel import SessionPanel
 from napari_sam2refiner._qt.tidy_panel import TidyPanel
 from napari_sam2refiner.viewer.autosave import Autosave, root
 from napari_sam2refiner.viewer.controller import Controller
@@ -27,6 +28,7 @@ from napari_sam2refiner.viewer.exporter import Exporter
 from napari_sam2refiner.viewer.layers.exchange import add_objects, image_at_hand
 from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.layers.pair import role_of
+from napari_sam2refiner.viewer.layers.session_image import find_image, look_of
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
 from napari_sam2refiner.viewer.state import DockState, default_model, resolve
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.sessions.base import PlaneSession
     from napari_sam2refiner.viewer.exporter import ImageAtHand
     from napari_sam2refiner.viewer.loader import Submit
+    from napari_sam2refiner.viewer.session_file import Look
     from napari_sam2refiner.viewer.state import ModelChoice
 
 # Letters that napari gives to no layer and no viewer.
@@ -107,15 +110,19 @@ class SegmentDock(ModelDock):
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
         self.exchange, self.prompting, self.guesses = ExportPanel(), PromptingPanel(), GuessPanel()
-        self.everything = EverythingPanel()
+        self.everything, self.session = EverythingPanel(), SessionPanel()
         self._exporter = Exporter(
             self._submit, self._image_at_hand, self._add_objects, self.exchange.set_note, show_error
+        )
+        self._sessions = self.controller.make_session_files(
+            self._look_at_hand, partial(find_image, napari_viewer), self._choose_image
         )
         above = (self.source, self.earlier, self.prompts, self.guesses, self.status)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(6, 6, 6, 6)
-        for panel in (*above, self.prompting, self.everything, self.tidy, self.objects, self.exchange):
+        below = (self.prompting, self.everything, self.tidy, self.objects, self.session, self.exchange)
+        for panel in (*above, *below):
             column.addWidget(panel)
         column.addStretch(1)
         frame = QVBoxLayout(self)
@@ -155,6 +162,8 @@ class SegmentDock(ModelDock):
         self.objects.reopen_asked.connect(controller.objects.reopen)
         self.objects.objects_selected.connect(controller.objects.choose)
         self.objects.delete_asked.connect(controller.objects.delete)
+        self.session.save_asked.connect(self._sessions.save)
+        self.session.open_asked.connect(self._sessions.open)
         self.exchange.export_asked.connect(self._exporter.export)
         self.exchange.import_asked.connect(self._exporter.load)
         self.objects.merge_asked.connect(controller.objects.merge)
@@ -195,6 +204,15 @@ class SegmentDock(ModelDock):
     def _image_at_hand(self) -> ImageAtHand | None:
         in_hand = self.controller.in_hand
         return None if in_hand is None else image_at_hand(*in_hand)
+
+    def _look_at_hand(self) -> Look:
+        in_hand = self.controller.in_hand
+        return {} if in_hand is None else look_of(in_hand[0])
+
+    def _choose_image(self, image: Image) -> None:
+        self.reset_choices()
+        self.source.set_image(image)
+        self.controller.choose_image(image)
 
     def _add_objects(self, objects: LabelledObjects, name: str) -> str:
         in_hand = self.controller.in_hand

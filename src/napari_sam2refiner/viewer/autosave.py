@@ -378,8 +378,7 @@ class Autosave:
         known = []
         for about in self.root.glob(f"*/{ABOUT}"):
             with suppress(OSError, ValidationError):
-                identity = Identity.model_validate_json(about.read_text(encoding="utf-8"))
-                known.append((about.parent, about.stat().st_mtime, identity))
+                known.append((about.parent, about.stat().st_mtime, read_identity(about.parent)))
         return known
 
     def _clean(self) -> None:
@@ -398,6 +397,26 @@ def root() -> Path:
     """Return where work is kept: in the environment variable's folder, or the user's."""
     named = os.environ.get(FOLDER_VARIABLE)
     return (Path(named).expanduser() if named else platformdirs.user_state_path("napari-sam2refiner")) / "work"
+
+
+def write(
+    folder: Path,
+    identity: Identity,
+    labels: npt.NDArray[Any] | None,
+    drafts: Mapping[PlaneIndex, Draft],
+    origins: OriginsByObject,
+    names: Names,
+) -> None:
+    """Write work on an image into an empty folder, as `read` reads it; raises what a disk or a codec does."""
+    _write(folder / ABOUT, identity)
+    _write(folder / CONTENTS, _noted(drafts, origins, names))
+    if labels is not None:
+        LabelsBackup(folder / LABELS).keep(labels)
+
+
+def read_identity(folder: Path) -> Identity:
+    """Read which image was worked on; raises `OSError` or `ValidationError` where that is not there or damaged."""
+    return Identity.model_validate_json((folder / ABOUT).read_text(encoding="utf-8"))
 
 
 def read(folder: Path) -> Restored:

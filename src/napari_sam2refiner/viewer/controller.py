@@ -25,6 +25,7 @@ from napari_sam2refiner.viewer.object_acts import ObjectActs
 from napari_sam2refiner.viewer.objects import Named, Origin
 from napari_sam2refiner.viewer.prompting import Prompting
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Request, Segmenter
+from napari_sam2refiner.viewer.session_file import SessionFiles
 from napari_sam2refiner.viewer.several import draw_objects
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, explain_not_keeping, resolve
 from napari_sam2refiner.viewer.work import Work
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
     from psygnal import SignalInstance
 
+    from napari_sam2refiner.viewer.autosave import Identity
     from napari_sam2refiner.viewer.canvas import Canvas
+    from napari_sam2refiner.viewer.session_file import Look
 
 
 class Controller:
@@ -304,6 +307,14 @@ class Controller:
             self._work.keeping.discard(self._show)
             self._say("Earlier work was thrown away.")
 
+    def make_session_files(
+        self, look_of: Callable[[], Look], find_image: Callable[[Identity, Look], Any], choose: Callable[[Any], None]
+    ) -> SessionFiles:
+        """Return what saves and opens sessions."""
+        return SessionFiles(
+            self._submit, self._at_hand, look_of, find_image, choose, self.take_up, self._say, self._fail
+        )
+
     def undo(self) -> None:
         """Undo the newest act on this image."""
         if self._work is not None:
@@ -449,7 +460,11 @@ class Controller:
         if outcome.error:
             self._fail(outcome.error)
             return
-        restored: Restored = outcome.value.numbered_after(work.canvas.next_id() - 1)
+        self.take_up(work, outcome.value, "Earlier work is back.")
+
+    def take_up(self, work: Work, restored: Restored, news: str) -> None:
+        """Go on, undoably, with what was done earlier on the image at hand; its ids come after those that are there."""
+        restored = restored.numbered_after(work.canvas.next_id() - 1)
         try:
             written = work.canvas.fill(restored.blocks)
         except Exception as error:  # whatever a layer raises
@@ -458,7 +473,7 @@ class Controller:
         work.bring_back(restored, written)
         self._listing.ask()
         self._look()
-        self._say("Earlier work is back.")
+        self._say(news)
 
     def _on_prompts(self, work: Work, restored: Restored) -> None:
         """The prompts of a result that stayed in the viewer were read."""

@@ -18,7 +18,6 @@ from psygnal import Signal
 from napari_sam2refiner.labels.write import Overlap, areas_in, fill, write
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
 from napari_sam2refiner.planes.region import NOWHERE, Window, bounding_window
-from napari_sam2refiner.viewer.autosave import Identity
 from napari_sam2refiner.viewer.layers.cutting import CuttingLine
 from napari_sam2refiner.viewer.layers.features import describe, read_names
 from napari_sam2refiner.viewer.layers.given import GivenLayers
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.labels.backup import Block
     from napari_sam2refiner.labels.patch import Patch
     from napari_sam2refiner.planes.region import Part
+    from napari_sam2refiner.viewer.autosave import Identity
     from napari_sam2refiner.viewer.objects import Color, Described, Names
 
 METADATA_KEY = "napari_sam2refiner"
@@ -425,8 +425,7 @@ class ImageLayers:
     @property
     def identity(self) -> Identity:
         """Which image it is."""
-        path = self._image.source.path
-        return Identity(name=self.name, source=None if path is None else str(path), shape=self._shape)
+        return self._view.identity
 
     def labels_on(self, plane: PlaneIndex) -> npt.NDArray[Any] | None:
         """Return a view (Y, X) of the result's labels of a plane; None where there is no result that fits."""

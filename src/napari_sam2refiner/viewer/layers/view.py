@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
+from napari_sam2refiner.viewer.autosave import Identity
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,6 +38,12 @@ class ImageView:
     def shape(self) -> tuple[int, ...]:
         """The shape without the colours."""
         return tuple(self.array.shape[: self._image.ndim])
+
+    @property
+    def identity(self) -> Identity:
+        """Which image it is."""
+        path = self._image.source.path
+        return Identity(name=str(self._image.name), source=None if path is None else str(path), shape=self.shape)
 
     @property
     def obstacle(self) -> str:
