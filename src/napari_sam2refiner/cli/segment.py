@@ -168,7 +168,7 @@ def label_image(
 
     labels = np.zeros(shape, np.uint32)
     for prompted, prediction in zip(objects, predictions, strict=True):
-        write(labels, prediction.mask, prompted.object_id, overlap)
+        write(labels, prediction.part, prompted.object_id, overlap)
     return labels
 
 
@@ -196,7 +196,7 @@ def print_objects(objects: Sequence[PromptedObject], predictions: Sequence[Predi
     """Print a line for each object."""
     table = Table("object", "prompts", "pixels", "score", box=None, pad_edge=False)
     for prompted, prediction in zip(objects, predictions, strict=True):
-        pixels = int(prediction.mask.sum())
+        pixels = prediction.part.area
         found = str(pixels) if pixels else "nothing found: add prompts"
         table.add_row(str(prompted.object_id), _in_words(prompted), found, f"{prediction.score:.2f}")
     out.print(table)
