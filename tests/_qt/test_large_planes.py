@@ -13,7 +13,7 @@ from bench import Bench
 from large import DrawnNuclei
 
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
-from napari_sam2refiner.viewer.layers.levels import finest
+from napari_sam2refiner.viewer.layers.view import finest
 
 COARSE = 32
 PLACE = (103, 87)
@@ -76,13 +76,13 @@ def test_click_correct_keep_undo_reopen_and_delete(bench: Any, nuclei: DrawnNucl
     np.testing.assert_array_equal(preview[around] > 0, corrected)
     user.press("K")
     number = int(result[round(y), round(x)])  # those of large results are not given twice
-    user.dock.controller.reopen(number)
+    user.dock.controller.objects.reopen(number)
     user.wait(user.is_idle)
     assert user.dock.state.reopened == number
     np.testing.assert_array_equal(preview[around] > 0, corrected)
     user.press("W")
-    user.dock.controller.look_at(number)
-    user.dock.controller.delete(number)
+    user.dock.controller.objects.look_at(number)
+    user.dock.controller.objects.delete(number)
     assert not result[around].any()
     user.press("U")
     np.testing.assert_array_equal(result[around] == number, corrected)

@@ -184,6 +184,19 @@ def test_a_mask_that_was_kept_is_corrected(micro, nuclei):
     assert away.part.area > 0
 
 
+def test_a_first_answer_comes_before_a_closer_look(micro, nuclei):
+    session = ImageSession(micro).set_image(nuclei)
+    first = []
+    small = Prompts(points=[nuclei.middle((199, 199))])
+    answer = session.predict(small, on_first=first.append)
+    if not first:  # surely one that is looked at again
+        answer = session.predict(Prompts(points=[(10_000, 10_001)]), on_first=first.append)
+    [[found]] = first
+    assert found.shape == (20_000, 20_000)
+    assert found.tile == answer.tile
+    assert found.part.area > 0
+
+
 def test_a_pyramid_is_read_at_the_level_that_will_do(micro):
     fine = DrawnNuclei((6000, 6000), zoom=20)
     coarse = LazyPlane([fine]).reduced((slice(0, 6000), slice(0, 6000)), 8)
