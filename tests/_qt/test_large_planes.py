@@ -82,7 +82,7 @@ def test_click_correct_keep_undo_reopen_and_delete(bench: Any, nuclei: DrawnNucl
     np.testing.assert_array_equal(preview[around] > 0, corrected)
     user.press("W")
     user.dock.controller.objects.look_at(number)
-    user.dock.controller.objects.delete(number)
+    user.dock.controller.objects.delete([number])
     assert not result[around].any()
     user.press("U")
     np.testing.assert_array_equal(result[around] == number, corrected)

@@ -74,9 +74,11 @@ def erase(labels: npt.NDArray[Any], ids: Sequence[int], within: Window | None = 
     """
     check_writable(labels, max(ids, default=1))
     window = within or (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
-    before = labels[window].copy()
-    labels[window][np.isin(before, ids)] = 0
-    return Patch((labels.shape[0], labels.shape[1]), window, before, labels[window])
+    there = Part((labels.shape[0], labels.shape[1]), window, np.isin(labels[window], ids)).tight()
+    before = labels[there.window].copy()
+    after = np.where(there.pixels, labels.dtype.type(0), before)
+    labels[there.window] = after
+    return Patch(there.shape, there.window, before, after)
 
 
 def relabel(labels: npt.NDArray[Any], where: Mask, label: int) -> Patch:
