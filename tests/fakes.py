@@ -19,7 +19,7 @@ from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
 if TYPE_CHECKING:
     from napari_sam2refiner.labels.patch import Patch
-    from napari_sam2refiner.planes.region import Part
+    from napari_sam2refiner.planes.region import Part, Picture
     from napari_sam2refiner.prompts import Prompts
     from napari_sam2refiner.viewer.objects import Described, Named
 
@@ -65,8 +65,10 @@ class FakeSession:
         local_detail: LocalDetail = "prompted",
         previous: Prediction | None = None,
         on_first: OnFirst | None = None,
+        view: tuple[float, float] | None = None,
     ) -> Prediction:
         assert self.shape is not None
+        self.view = view
         prompts.check(self.shape, corrects=previous is not None)
         self.log.append(("predict", prompts, previous))
         drawn = previous.mask if previous is not None and previous.memo is None else None
@@ -103,6 +105,9 @@ class FakeSession:
         before = [None] * len(prompts) if previous is None else previous
         return [self.predict(one, previous=p, **options) for one, p in zip(prompts, before, strict=True)]
 
+    def as_whole(self) -> Self:
+        return self
+
     def survey(self, points: int = 32) -> Survey:
         """Return the places of `SEEDS`; the last is no object."""
         assert self.shape is not None
@@ -119,6 +124,8 @@ class FakeSource:
 
     def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
         return plane.get(self.array)
+
+    open = read
 
 
 class FakeWritten:
@@ -196,6 +203,7 @@ class FakeCanvas:
         self.given: Any = None  # what other layers hold
         self.names: dict[int, Named] = {}
         self.scores: dict[int, float | None] = {}
+        self.extent: tuple[float, float] | None = None
 
     def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
         return plane.shape(self.image)
@@ -253,11 +261,11 @@ class FakeCanvas:
     def write_marks(self, plane: PlaneIndex, marks: Marks, first_id: int) -> None:
         self.marks[plane] = marks
 
-    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> None:
+    def show_preview(self, plane: PlaneIndex, mask: Part | Picture | None) -> None:
         if mask is None:
             self.previews.pop(plane, None)
         else:
-            self.previews[plane] = mask
+            self.previews[plane] = mask.whole()
 
     def bring_back(self, layer: Any) -> None:
         self.labels = layer
@@ -271,14 +279,15 @@ class FakeCanvas:
     def write_mask(
         self,
         plane: PlaneIndex,
-        mask: npt.NDArray[np.bool_],
+        mask: Part,
         object_id: int,
         overlap: Any,
         instead_of: Part | None = None,
     ) -> FakeWritten:
         return FakeWritten(self, plane, write(plane.get(self.labels), mask, object_id, overlap, instead_of), object_id)
 
-    def write_objects(self, plane: PlaneIndex, values: npt.NDArray[Any], overlap: Any) -> FakeWrittenObjects:
+    def write_objects(self, plane: PlaneIndex, picture: Picture, overlap: Any) -> FakeWrittenObjects:
+        values = picture.whole()
         everything = (slice(0, values.shape[0]), slice(0, values.shape[1]))
         return FakeWrittenObjects(self, plane, fill(plane.get(self.labels), values, everything, overlap), values)
 
@@ -319,6 +328,9 @@ class FakeCanvas:
 
     def colors_of(self, ids: Sequence[int]) -> list[tuple[float, float, float, float]]:
         return [(n / 255, 0.0, 0.0, 1.0) for n in ids]
+
+    def place_of(self, plane: PlaneIndex, object_id: int) -> None:
+        return None
 
     def center_on(self, plane: PlaneIndex, object_id: int) -> None:
         self.centered.append((plane, object_id))

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from large import DrawnNuclei
 from skimage.io import imread
 from typer.testing import CliRunner, Result
 
 from napari_sam2refiner.cli import app
 from napari_sam2refiner.labels.io import load_labels
+from napari_sam2refiner.planes.image_file import ImageFile
 from napari_sam2refiner.weights import store
 from napari_sam2refiner.weights.format import write_weights
 
@@ -180,3 +182,27 @@ def test_train_refuses_settings_it_does_not_know(tmp_path: Path) -> None:
     arguments = ["train", "base", "--data", tmp_path, "--out", tmp_path / "out", "--config", tmp_path / "c.json"]
     assert "stepps: Extra inputs are not permitted" in sentence(run(*arguments))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_large_image_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nuclei = DrawnNuclei((4200, 4200))
+    blocks = (nuclei[y : y + 512, x : x + 512] for y in range(0, 4200, 512) for x in range(0, 4200, 512))
+    image = tmp_path / "slide.tif"
+    padded = (np.pad(block, [(0, 512 - n) for n in block.shape]) for block in blocks)
+    tifffile.imwrite(
+        image,
+        padded,
+        shape=(4200, 4200),
+        dtype=np.uint16,
+        tile=(512, 512),
+        compression="zlib",
+        photometric="minisblack",
+    )
+    monkeypatch.setattr(ImageFile, "read", None)
+    y, x = nuclei.middle((20, 30))
+    out = tmp_path / "labels.tif"
+    done = run("segment", image, "--point", round(y), round(x), "-o", out)
+    assert done.exit_code == 0, done.output
+    labels = tifffile.imread(out)
+    truth = nuclei.truth((20, 30), (slice(0, 4200), slice(0, 4200)))
+    assert (truth & (labels == 1)).sum() / (truth | (labels == 1)).sum() > 0.85

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidPromptError
+from napari_sam2refiner.planes.region import Part
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -28,8 +29,8 @@ class Prompts:
         1 for a positive point, 0 for a negative one; as many as points. All positive when left out.
     boxes : sequence of (y0, x0, y1, x1), optional
         Boxes around the object, in plane pixels; corners in any order.
-    mask : (Y, X) array, optional
-        A rough mask of the object, nonzero inside, of the plane's shape.
+    mask : (Y, X) array or Part, optional
+        A rough mask of the object, nonzero inside, of the plane's shape; cut out where the plane is very large.
 
     Raises
     ------
@@ -40,36 +41,41 @@ class Prompts:
     points: npt.NDArray[np.float64]  # (N, 2)
     labels: npt.NDArray[np.bool_]  # (N,)
     boxes: npt.NDArray[np.float64]  # (B, 4), y0 < y1, x0 < x1
-    mask: npt.NDArray[np.bool_] | None  # (Y, X)
+    area: npt.NDArray[np.bool_] | Part | None  # the mask, (Y, X), or cut
 
     def __init__(
         self,
         points: Sequence[Sequence[float]] | npt.NDArray[Any] = (),
         labels: Sequence[int] | npt.NDArray[Any] | None = None,
         boxes: Sequence[Sequence[float]] | npt.NDArray[Any] = (),
-        mask: npt.NDArray[Any] | None = None,
+        mask: npt.NDArray[Any] | Part | None = None,
     ) -> None:
         coordinates = _rows(points, 2, "points")
         signs = _signs(labels, len(coordinates))
         corners = _corners(boxes)
         area = None if mask is None else _area(mask)
-        for name, value in (("points", coordinates), ("labels", signs), ("boxes", corners), ("mask", area)):
+        for name, value in (("points", coordinates), ("labels", signs), ("boxes", corners), ("area", area)):
             object.__setattr__(self, name, value)
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_] | None:
+        """The mask (Y, X)."""
+        return self.area.whole() if isinstance(self.area, Part) else self.area
 
     @property
     def has_positive(self) -> bool:
         """Whether anything says where the object is."""
-        return bool(self.labels.any()) or len(self.boxes) > 0 or self.mask is not None
+        return bool(self.labels.any()) or len(self.boxes) > 0 or self.area is not None
 
     @property
     def is_single_click(self) -> bool:
         """Whether this is one positive point and nothing else: the one ambiguous prompt."""
-        return len(self.points) == 1 and bool(self.labels[0]) and len(self.boxes) == 0 and self.mask is None
+        return len(self.points) == 1 and bool(self.labels[0]) and len(self.boxes) == 0 and self.area is None
 
     @property
     def is_mask_alone(self) -> bool:
         """Whether this is a mask and nothing else."""
-        return self.mask is not None and len(self.points) == 0 and len(self.boxes) == 0
+        return self.area is not None and len(self.points) == 0 and len(self.boxes) == 0
 
     def within(self, rows: slice, columns: slice) -> Prompts | None:
         """Return the prompts as a part of the plane sees them; None if nothing positive is left.
@@ -84,7 +90,8 @@ class Prompts:
         first, last = np.maximum(self.boxes[:, :2], start - 0.5), np.minimum(self.boxes[:, 2:], stop - 0.5)
         kept = (first < last).all(1)
         boxes = np.concatenate([first, last], 1)[kept] - np.tile(start, 2)
-        mask = None if self.mask is None else self.mask[rows, columns]
+        area = self.area
+        mask = area.within((rows, columns)) if isinstance(area, Part) else None if area is None else area[rows, columns]
         if mask is not None and not mask.any():
             mask = None
         part = Prompts(self.points[inside] - start, self.labels[inside], boxes, mask)
@@ -119,8 +126,8 @@ class Prompts:
             box = tuple(self.boxes[outside[0]].tolist())
             msg = f"box {outside[0]} {box} lies outside the plane of shape {shape}; draw it on the image."
             raise InvalidPromptError(msg)
-        if self.mask is not None and self.mask.shape != tuple(shape):
-            msg = f"the mask has shape {self.mask.shape} but the plane has {tuple(shape)}; they must agree."
+        if self.area is not None and self.area.shape != tuple(shape):
+            msg = f"the mask has shape {self.area.shape} but the plane has {tuple(shape)}; they must agree."
             raise InvalidPromptError(msg)
 
 
@@ -171,9 +178,11 @@ def _corners(boxes: Any) -> npt.NDArray[np.float64]:
     return corners
 
 
-def _area(mask: Any) -> npt.NDArray[np.bool_]:
+def _area(mask: Any) -> npt.NDArray[np.bool_] | Part:
     """Return where a (Y, X) mask is nonzero."""
-    area: npt.NDArray[np.bool_] = np.asarray(mask) != 0
+    if isinstance(mask, Part) and mask.pixels.any():
+        return mask
+    area: npt.NDArray[np.bool_] = np.asarray(mask.pixels if isinstance(mask, Part) else mask) != 0
     if area.ndim != 2:
         msg = f"the mask has shape {area.shape}; it must be 2-dimensional, of the plane's shape."
         raise InvalidPromptError(msg)

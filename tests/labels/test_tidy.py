@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 from fakes import disc
 
-from napari_sam2refiner.labels.tidy import Tidying, tidy
+from napari_sam2refiner.labels.tidy import Tidying
+from napari_sam2refiner.labels.tidy import tidy as tidy_part
+from napari_sam2refiner.planes.region import Part
 
 SHAPE = (60, 80)
 
 
+def tidy(mask: np.ndarray, tidying: Tidying) -> np.ndarray:
+    return tidy_part(Part.of(mask), tidying).whole()
+
+
 def test_nothing_to_do_leaves_the_very_mask() -> None:
-    mask = disc(SHAPE, 30, 40, 10)
-    assert tidy(mask, Tidying()) is mask
-    empty = np.zeros(SHAPE, bool)
-    assert tidy(empty, Tidying(1.0, True, 5)) is empty
+    mask = Part.of(disc(SHAPE, 30, 40, 10))
+    assert tidy_part(mask, Tidying()) is mask
+    empty = Part.nothing(SHAPE)
+    assert tidy_part(empty, Tidying(1.0, True, 5)) is empty
 
 
 def test_holes_are_filled_and_bays_are_not() -> None:

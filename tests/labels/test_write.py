@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam2refiner.errors import InvalidLabelsError
-from napari_sam2refiner.labels.write import Overlap, areas_in, erase, next_free_id, replace_objects, write
+from napari_sam2refiner.labels.write import Overlap, areas_in, erase, next_free_id, part_of, replace_objects, write
 from napari_sam2refiner.planes.region import Part
 
 Labels = npt.NDArray[Any]
@@ -183,3 +183,18 @@ def test_undo_on_another_plane_is_refused() -> None:
     patch = write(np.zeros((3, 3), int), np.ones((3, 3)), 1)
     with pytest.raises(InvalidLabelsError, match=r"\(4, 3\).*\(3, 3\)"):
         patch.undo(np.zeros((4, 3), int))
+
+
+def test_an_object_is_looked_for_and_erased_in_a_window_alone() -> None:
+    labels = np.zeros((40, 50), np.uint32)
+    labels[5:9, 10:14] = labels[30:33, 40:44] = 3
+    whole, near = part_of(labels, 3), part_of(labels, 3, (slice(0, 20), slice(8, 20)))
+    assert whole.window == (slice(5, 33), slice(10, 44))
+    assert near.window == (slice(5, 9), slice(10, 14))
+    np.testing.assert_array_equal(whole.whole(), labels == 3)
+    assert not part_of(labels, 4).pixels.size
+    patch = erase(labels, [3], (slice(0, 20), slice(8, 20)))
+    assert patch.window == near.window
+    assert labels.sum() == 3 * 12
+    patch.undo(labels)
+    np.testing.assert_array_equal(labels == 3, whole.whole())

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+import zarr
 from skimage.io import imsave
 
 from napari_sam2refiner.errors import InvalidImageError, ReadError
 from napari_sam2refiner.planes.files import read_plane
+from napari_sam2refiner.planes.image_file import ImageFile
+from napari_sam2refiner.planes.lazy import LazyPlane
 
 
 def numbers(*shape: int) -> npt.NDArray[np.uint16]:
@@ -114,3 +117,47 @@ def test_truncated_tiff_is_named(tmp_path: Path) -> None:
     (tmp_path / "i.tif").write_bytes((tmp_path / "i.tif").read_bytes()[:5000])
     with pytest.raises(ReadError, match=r"i\.tif cannot be read"):
         read_plane(tmp_path / "i.tif")
+
+
+@pytest.mark.parametrize("kind", ["tiles", "strips", "pyramid", "whole", "stack", "zarr", "scales"])
+def test_of_a_large_plane_only_regions_are_read(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_sam2refiner.planes.image_file.LARGE", 100)
+    pixels = np.random.default_rng(0).integers(0, 4000, (3, 320, 256)).astype(np.uint16)
+    path, steps = tmp_path / ("a.zarr" if kind in ("zarr", "scales") else "a.tif"), (1,)
+    if kind == "zarr":
+        zarr.create_array(path, data=pixels, chunks=(1, 64, 64), dimension_names=("t", "y", "x"))
+    elif kind == "scales":
+        group = zarr.create_group(path)
+        group.create_array("0", data=pixels, chunks=(1, 64, 64))
+        group.create_array("1", data=pixels[:, ::2, ::2], chunks=(1, 64, 64))
+        axes = [{"name": name} for name in "tyx"]
+        group.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}, {"path": "1"}]}]}
+    elif kind == "pyramid":
+        steps = ()
+        with tifffile.TiffWriter(path) as file:
+            file.write(pixels[1], tile=(64, 64), subifds=1, photometric="minisblack")
+            file.write(pixels[1, ::2, ::2], tile=(64, 64), subfiletype=1, photometric="minisblack")
+    else:
+        options = {"tiles": {"tile": (64, 64), "compression": "zlib"}, "strips": {"rowsperstrip": 16}}.get(kind, {})
+        about = {} if kind == "whole" else {"metadata": {"axes": "TYX"}}
+        tifffile.imwrite(path, pixels, photometric="minisblack", **options, **about)
+    with ImageFile(path) as file:
+        expected = file.read(steps)
+        monkeypatch.setattr(ImageFile, "read", None)
+        plane = file.open(steps)
+        assert isinstance(plane, LazyPlane)
+        np.testing.assert_array_equal(plane[70:90, 100:256], expected[70:90, 100:256])
+        coarse = plane.reduced((slice(0, 320), slice(0, 256)), 2)
+        assert plane.coarsest(2) == (2 if kind in ("pyramid", "scales") else 1)
+        assert coarse.shape == (160, 128)
+
+
+def test_chosen_channels_of_a_large_plane_are_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_sam2refiner.planes.image_file.LARGE", 100)
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 48, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", tile=(16, 16))
+    with ImageFile(tmp_path / "a.tif") as file:
+        assert isinstance(file.open((), [2, 0]), np.ndarray)
+        one, every = file.open((), [2]), file.open()
+        np.testing.assert_array_equal(one[5:9, 3:7], pixels[5:9, 3:7, 2])
+        np.testing.assert_array_equal(every[5:9, 3:7], pixels[5:9, 3:7])

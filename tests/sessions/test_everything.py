@@ -142,6 +142,9 @@ class Knowing:
         self.masks, self.grid, self.asked = masks, grid, 0
         self.shape = masks[0][0].shape
 
+    def as_whole(self) -> Knowing:
+        return self
+
     def survey(self, points: int) -> Survey:
         axis = (np.arange(self.grid) + 0.5) * self.shape[0] / self.grid - 0.5
         places = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
@@ -222,3 +225,19 @@ def test_what_makes_no_sense_is_one_sentence(session: ImageSession, model: SAM2R
         segment_everything(session, points=0)
     with pytest.raises(InvalidImageError, match="call set_image"):
         segment_everything(ImageSession(model))
+
+
+def test_a_plane_that_clicks_see_in_tiles_is_segmented_as_a_whole(model: SAM2Refiner) -> None:
+    image = np.zeros((40, 1100), np.float32)
+    image[:, :150], places = IMAGE[10:50], [(20, 30, 14), (20, 60, 14), (20, 110, 9)]
+    tiled = ImageSession(model).set_image(image)
+    labels, objects = segment_everything(tiled)
+    _, truth = discs((40, 1100), places)
+    assert count_found(labels, truth, (0.5,))[0] == (3, 0, 0)
+    assert len(objects) == 3
+
+
+def test_a_plane_that_is_too_large_is_said(model: SAM2Refiner) -> None:
+    huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (20_000, 20_000), (0, 0))
+    with pytest.raises(InvalidImageError, match=r"20000.*too large to look at as a whole"):
+        segment_everything(ImageSession(model).set_image(huge, limits=(0, 1)))

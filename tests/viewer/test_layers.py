@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 
 from napari_sam2refiner.labels.write import erase
 from napari_sam2refiner.planes.plane import PlaneIndex
+from napari_sam2refiner.planes.region import Part
 from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.layers.preview import FILL, OUTLINE, paint
 from napari_sam2refiner.viewer.marks import Marks, Region
@@ -204,7 +205,7 @@ def test_preview_of_one_plane_leaves_the_others() -> None:
     first, second = PlaneIndex((0, 0, 0, 0), (2, 3)), PlaneIndex((2, 3, 0, 0), (2, 3))
     mask = disc((30, 40), 10, 12, 5)
     for plane in (first, second):
-        canvas.show_preview(plane, mask)
+        canvas.show_preview(plane, Part.of(mask))
     canvas.show_preview(first, None)
     data = viewer.layers["preview"].data
     assert not data[0, 0].any()
@@ -257,12 +258,12 @@ def test_a_preview_is_drawn_once_and_only_where_it_is() -> None:
     viewer, canvas = make((900, 40))
     drawn: list[None] = []
     viewer.layers["preview"].events.set_data.connect(lambda: drawn.append(None))
-    first, second = disc((900, 40), 10, 12, 5), disc((900, 40), 700, 20, 9)
+    first, second = (Part.of(disc((900, 40), *place)) for place in ((10, 12, 5), (700, 20, 9)))
     for mask in (first, first, second, second):
         canvas.show_preview(canvas.plane, mask)
     assert len(drawn) == 2
-    np.testing.assert_array_equal(viewer.layers["preview"].data, paint(second, 2))
-    canvas.show_preview(canvas.plane, np.zeros((900, 40), bool))
+    np.testing.assert_array_equal(viewer.layers["preview"].data, paint(second.whole(), 2))
+    canvas.show_preview(canvas.plane, Part.nothing((900, 40)))
     assert not viewer.layers["preview"].data.any()
 
 

@@ -12,6 +12,7 @@ from fakes import FakeSession, FakeSource, disc
 from napari_sam2refiner.errors import InvalidLabelsError
 from napari_sam2refiner.labels.tidy import Tidying
 from napari_sam2refiner.planes.plane import PlaneIndex
+from napari_sam2refiner.planes.region import Part
 from napari_sam2refiner.viewer.autosave import Autosave
 from napari_sam2refiner.viewer.drafts import Answers, Draft
 from napari_sam2refiner.viewer.marks import Marks, Region
@@ -159,7 +160,8 @@ def test_several_objects_are_tidied_as_one_alone_is() -> None:
     found = Found.of(Marks(), type(prediction)(mask, np.where(mask, 1, -1).astype(np.float32), 0.5))
     from napari_sam2refiner.labels.tidy import tidy
 
-    np.testing.assert_array_equal(draw_objects([found], SHAPE, tidying, "keep") == 1, tidy(mask, tidying))
+    picture = draw_objects([found], SHAPE, tidying, "keep").whole()
+    np.testing.assert_array_equal(picture == 1, tidy(Part.of(mask), tidying).whole())
     np.testing.assert_array_equal(found.prediction().mask, mask)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_sam2refiner.labels.write import Overlap
+    from napari_sam2refiner.planes.lazy import LazyPlane
     from napari_sam2refiner.sessions.base import Prediction
     from napari_sam2refiner.sessions.prompts_file import PromptedObject
 
@@ -70,16 +71,17 @@ def segment(
     check_place(overlay, (".png",))
     objects = _objects(point, negative, box, prompts)
     start = time.perf_counter()
-    from napari_sam2refiner.planes.files import read_plane
+    from napari_sam2refiner.planes.image_file import ImageFile
 
-    pixels = read_plane(image, plane, channel)
-    _check_prompts(objects, pixels.shape)
-    session = open_session(pixels, model, refiner, device)
-    loaded = time.perf_counter()
-    predictions = session.predict_many([o.prompts for o in objects], refine=refine, local_detail=local_detail)
-    answered = time.perf_counter()
-    labels = label_image(pixels.shape[:2], objects, predictions, overlap)
-    save(labels, output, pixels, objects, overlay)
+    with ImageFile(image) as file:
+        pixels = file.open(plane, channel)
+        _check_prompts(objects, pixels.shape)
+        session = open_session(pixels, model, refiner, device)
+        loaded = time.perf_counter()
+        predictions = session.predict_many([o.prompts for o in objects], refine=refine, local_detail=local_detail)
+        answered = time.perf_counter()
+        labels = label_image(pixels.shape[:2], objects, predictions, overlap)
+        save(labels, output, pixels, objects, overlay)
     print_objects(objects, predictions)
     print_files(output, overlay)
     out.print(f"{model}: loaded in {loaded - start:.1f} s, answered in {answered - loaded:.2f} s.", highlight=False)
@@ -148,7 +150,7 @@ def check_place(path: Path | None, suffixes: tuple[str, ...]) -> None:
         raise SaveError(msg)
 
 
-def open_session(pixels: npt.NDArray[Any], model: str, refiner: str | None, device: str) -> Any:
+def open_session(pixels: npt.NDArray[Any] | LazyPlane, model: str, refiner: str | None, device: str) -> Any:
     """Return a session with the model and the image."""
     from napari_sam2refiner.sessions.image import ImageSession
     from napari_sam2refiner.weights import load_model
@@ -168,35 +170,37 @@ def label_image(
 
     labels = np.zeros(shape, np.uint32)
     for prompted, prediction in zip(objects, predictions, strict=True):
-        write(labels, prediction.mask, prompted.object_id, overlap)
+        write(labels, prediction.part, prompted.object_id, overlap)
     return labels
 
 
 def save(
     labels: npt.NDArray[Any],
     output: Path,
-    pixels: npt.NDArray[Any],
+    pixels: npt.NDArray[Any] | LazyPlane,
     objects: Sequence[PromptedObject],
     overlay: Path | None,
 ) -> None:
-    """Write the label image, and the picture if wanted."""
+    """Write the label image, and the picture if wanted, for which all of a large plane is read."""
     from napari_sam2refiner.labels.io import save_labels
     from napari_sam2refiner.labels.overlay import draw_overlay, save_picture
     from napari_sam2refiner.planes.intensity import rescale
+    from napari_sam2refiner.planes.lazy import LazyPlane
 
     save_labels(output, labels)
     if overlay is not None:
         prompts = [o.prompts for o in objects]
         points = [(*at, bool(on)) for p in prompts for at, on in zip(p.points.tolist(), p.labels, strict=True)]
         boxes = [tuple(corners) for p in prompts for corners in p.boxes.tolist()]
-        save_picture(overlay, draw_overlay(rescale(pixels), labels, points, boxes))
+        whole = pixels.whole() if isinstance(pixels, LazyPlane) else pixels
+        save_picture(overlay, draw_overlay(rescale(whole), labels, points, boxes))
 
 
 def print_objects(objects: Sequence[PromptedObject], predictions: Sequence[Prediction]) -> None:
     """Print a line for each object."""
     table = Table("object", "prompts", "pixels", "score", box=None, pad_edge=False)
     for prompted, prediction in zip(objects, predictions, strict=True):
-        pixels = int(prediction.mask.sum())
+        pixels = prediction.part.area
         found = str(pixels) if pixels else "nothing found: add prompts"
         table.add_row(str(prompted.object_id), _in_words(prompted), found, f"{prediction.score:.2f}")
     out.print(table)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_sam2refiner.planes.region import bounding_window
+from napari_sam2refiner.planes.region import Part
 
 Mask = npt.NDArray[np.bool_]
 
@@ -36,27 +36,24 @@ class Tidying:
         return self != Tidying()
 
 
-def tidy(mask: Mask, tidying: Tidying) -> Mask:
-    """Return a tidied mask (Y, X); the very mask where there is nothing to do."""
-    window = bounding_window(mask)
-    if window is None or not tidying:
+def tidy(mask: Part, tidying: Tidying) -> Part:
+    """Return a tidied mask; the very mask where there is nothing to do."""
+    if not mask.pixels.size or not tidying:
         return mask
     margin = math.ceil(4 * tidying.smooth) + 1
-    around = tuple(
+    rows, columns = (
         slice(max(0, part.start - margin), min(size, part.stop + margin))
-        for part, size in zip(window, mask.shape, strict=True)
+        for part, size in zip(mask.window, mask.shape, strict=True)
     )
-    part = mask[around]
+    pixels = mask.within((rows, columns))
     if tidying.smooth:
         # At the border of the plane an object goes on as it is there.
-        part = ndimage.gaussian_filter(part.astype(np.float32), tidying.smooth, mode="nearest") > 0.5
+        pixels = ndimage.gaussian_filter(pixels.astype(np.float32), tidying.smooth, mode="nearest") > 0.5
     if tidying.fill_holes:
-        part = ndimage.binary_fill_holes(part)
+        pixels = ndimage.binary_fill_holes(pixels)
     if tidying.specks:
-        part = _without_specks(part, tidying.specks)
-    whole = np.zeros_like(mask)
-    whole[around] = part
-    return whole
+        pixels = _without_specks(pixels, tidying.specks)
+    return Part(mask.shape, (rows, columns), pixels).tight()
 
 
 def _without_specks(mask: Mask, specks: int) -> Mask:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidLabelsError
 from napari_sam2refiner.labels.patch import Patch
-from napari_sam2refiner.planes.region import NOWHERE, Mask, Part, Window, as_mask, bounding_window
+from napari_sam2refiner.planes.region import NOWHERE, Mask, Part, Window, around, as_mask, bounding_window
 
 Overlap = Literal["keep", "overwrite"]
 
@@ -20,7 +20,7 @@ COUNTED_AT_ONCE = 2**22
 
 def write(
     labels: npt.NDArray[Any],
-    mask: npt.NDArray[Any],
+    mask: npt.NDArray[Any] | Part,
     object_id: int,
     overlap: Overlap = "keep",
     instead_of: Part | None = None,
@@ -31,7 +31,7 @@ def write(
     ----------
     labels : (Y, X) integer array
         The plane, or a writable view of one.
-    mask : (Y, X) array
+    mask : (Y, X) array or Part
         Nonzero inside the object.
     object_id : int
         Label of the object, 1 or more.
@@ -50,26 +50,35 @@ def write(
     InvalidLabelsError
         If the labels cannot be written to, or mask, id or rule do not fit them; nothing is changed then.
     """
-    mask = as_mask(mask)
     _check(labels, mask, object_id, overlap)
-    window = bounding_window(mask) or NOWHERE
+    part = mask if isinstance(mask, Part) else Part.of(as_mask(mask))
+    window = part.window
     if instead_of is not None:
-        window = _around(window, instead_of.window)
+        window = around(window, instead_of.window)
     before = labels[window].copy()
     left = before
     if instead_of is not None:
-        earlier = instead_of.whole()[window] & (before == object_id)
+        earlier = instead_of.within(window) & (before == object_id)
         left = np.where(earlier, labels.dtype.type(0), before)
-    gained = mask[window] if overlap == "overwrite" else mask[window] & (left == 0)
+    mine = part.within(window)
+    gained = mine if overlap == "overwrite" else mine & (left == 0)
     after = np.where(gained, labels.dtype.type(object_id), left)
     labels[window] = after
     return Patch((labels.shape[0], labels.shape[1]), window, before, after)
 
 
-def erase(labels: npt.NDArray[Any], ids: Sequence[int]) -> Patch:
-    """Take objects out of a label plane, in place; errors and what is returned as of `write`."""
+def erase(labels: npt.NDArray[Any], ids: Sequence[int], within: Window | None = None) -> Patch:
+    """Take objects out of a label plane, in place; errors and what is returned as of `write`.
+
+    Only in a window, where one is known to hold them.
+    """
     check_writable(labels, max(ids, default=1))
-    return relabel(labels, np.isin(labels, ids), 0)
+    window = within or (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
+    there = Part((labels.shape[0], labels.shape[1]), window, np.isin(labels[window], ids)).tight()
+    before = labels[there.window].copy()
+    after = np.where(there.pixels, labels.dtype.type(0), before)
+    labels[there.window] = after
+    return Patch(there.shape, there.window, before, after)
 
 
 def relabel(labels: npt.NDArray[Any], where: Mask, label: int) -> Patch:
@@ -81,15 +90,23 @@ def relabel(labels: npt.NDArray[Any], where: Mask, label: int) -> Patch:
     return Patch((labels.shape[0], labels.shape[1]), window, before, after)
 
 
-def _around(one: Window, other: Window) -> Window:
-    """Return the window around two; one without pixels does not count."""
-    full = [window for window in (one, other) if window[0].stop > window[0].start]
-    if not full:
-        return NOWHERE
-    rows, columns = (
-        slice(min(window[axis].start for window in full), max(window[axis].stop for window in full)) for axis in (0, 1)
-    )
-    return rows, columns
+def part_of(labels: npt.NDArray[Any], object_id: int, within: Window | None = None) -> Part:
+    """Return what a label plane (Y, X) has of an object; looked for in a window only, where one is known to hold it."""
+    shape = (labels.shape[0], labels.shape[1])
+    window = _window_of(labels, object_id, within or (slice(0, shape[0]), slice(0, shape[1])))
+    return Part(shape, window, labels[window] == object_id)
+
+
+def _window_of(labels: npt.NDArray[Any], object_id: int, within: Window) -> Window:
+    """Return the bounding box of an object in a window, looked for some rows at a time."""
+    rows, columns = within
+    step, found = max(1, COUNTED_AT_ONCE // max(1, columns.stop - columns.start)), NOWHERE
+    for first in range(rows.start, rows.stop, step):
+        here = bounding_window(labels[first : min(first + step, rows.stop), columns] == object_id)
+        if here is not None:
+            y, x = (slice(p.start + n, p.stop + n) for p, n in zip(here, (first, columns.start), strict=True))
+            found = around(found, (y, x))
+    return found
 
 
 def fill(labels: npt.NDArray[Any], values: npt.NDArray[Any], window: Window, overlap: Overlap = "keep") -> Patch:
@@ -196,7 +213,7 @@ def check_writable(labels: npt.NDArray[Any], object_id: int) -> None:
         raise InvalidLabelsError(msg)
 
 
-def _check(labels: npt.NDArray[Any], mask: npt.NDArray[Any], object_id: int, overlap: str) -> None:
+def _check(labels: npt.NDArray[Any], mask: npt.NDArray[Any] | Part, object_id: int, overlap: str) -> None:
     check_writable(labels, object_id)
     if mask.shape != labels.shape:
         msg = f"the mask has shape {mask.shape} but the labels have {labels.shape}; they must agree."

@@ -16,9 +16,12 @@ import numpy.typing as npt
 import tifffile
 
 from napari_sam2refiner.errors import InvalidImageError, ReadError
+from napari_sam2refiner.planes.lazy import LazyPlane
+from napari_sam2refiner.planes.plane import PlaneIndex
 
 TIFF = (".tif", ".tiff", ".lsm", ".stk")
 ZARR = ".zarr"
+LARGE = 2**24  # pixels of a plane of which no more is read than is wanted
 
 Index = list[int | slice | list[int]]
 
@@ -31,6 +34,9 @@ class _Source(Protocol):
 
     def region(self, index: Index) -> npt.NDArray[Any]:
         """Read a region: an int, a slice or a list of ints for each axis, at most one of which is a list."""
+
+    def levels(self) -> list[Any]:
+        """Return the image as an array that reads what it is indexed by, and smaller versions where there are any."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -89,6 +95,24 @@ class ImageFile:
             if name not in "YX" and axis != self._channel and size > 1
         }
 
+    def open(self, steps: Sequence[int] = (), channels: Sequence[int] = ()) -> npt.NDArray[Any] | LazyPlane:
+        """Return the plane as `read` does, which see; a large one so that regions are read while the file is open.
+
+        Several channels that are chosen among more are read whole in any case.
+        """
+        index = self._index(steps, channels)
+        y, x = self._names.index("Y"), self._names.index("X")
+        if self._shape[y] * self._shape[x] <= LARGE or any(isinstance(part, list) for part in index):
+            return self.read(steps, channels)
+        at = tuple(part if isinstance(part, int) else 0 for part in index)
+        channel = self._channel if self._channel is not None and isinstance(index[self._channel], slice) else None
+        try:
+            return LazyPlane(self._source.levels(), PlaneIndex(at, (y, x), channel))
+        except (MemoryError, InvalidImageError):
+            raise
+        except Exception as error:  # as above
+            raise self._unreadable(error) from error
+
     def read(self, steps: Sequence[int] = (), channels: Sequence[int] = ()) -> npt.NDArray[Any]:
         """Return the plane (Y, X) or (Y, X, C) at these steps, one for each axis of `steps`.
 
@@ -99,16 +123,8 @@ class ImageFile:
         InvalidImageError
             If steps or channels do not name a plane.
         """
-        self._check_steps(steps)
-        index: Index = [slice(None)] * len(self._shape)
-        for axis, step in zip(self.steps, steps, strict=True):
-            index[axis] = self._checked(axis, step)
+        index = self._index(steps, channels)
         order = {"Y": self._names.index("Y"), "X": self._names.index("X"), "C": self._channel}
-        for axis, size in enumerate(self._shape):
-            if size == 1 and axis not in (order["Y"], order["X"]):
-                index[axis] = 0
-        if channels:
-            self._choose(index, channels)
         try:
             plane = self._source.region(index)
         except MemoryError:
@@ -117,6 +133,19 @@ class ImageFile:
             raise self._unreadable(error) from error
         left = [axis for axis, part in enumerate(index) if not isinstance(part, int)]
         return plane.transpose([left.index(axis) for axis in order.values() if axis in left])
+
+    def _index(self, steps: Sequence[int], channels: Sequence[int]) -> Index:
+        """Return what stands for the plane along each axis."""
+        self._check_steps(steps)
+        index: Index = [slice(None)] * len(self._shape)
+        for axis, step in zip(self.steps, steps, strict=True):
+            index[axis] = self._checked(axis, step)
+        for axis, size in enumerate(self._shape):
+            if size == 1 and self._names[axis] not in "YX":
+                index[axis] = 0
+        if channels:
+            self._choose(index, channels)
+        return index
 
     def _unreadable(self, error: Exception) -> ReadError:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
@@ -185,6 +214,9 @@ class _Picture:
         part: npt.NDArray[Any] = self._pixels[tuple(index)]
         return part
 
+    def levels(self) -> list[Any]:
+        return [self._pixels]
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -221,6 +253,13 @@ class _Tiff:
         dtype = self._series.dtype.newbyteorder(self._file.byteorder)
         return self._file.filehandle.memmap_array(dtype, self.shape, self._series.dataoffset)
 
+    def levels(self) -> list[Any]:
+        if self._series.dataoffset is not None:
+            return [self._whole()]
+        import zarr
+
+        return [zarr.open(self._series.aszarr(level=n), mode="r") for n in range(len(self._series.levels))]
+
     def close(self) -> None:
         self._file.close()
 
@@ -233,13 +272,15 @@ class _Zarr:
 
         opened: Any = zarr.open(path, mode="r")
         self.axes = ""
+        self._levels: list[Any] = [opened]
         if isinstance(opened, zarr.Group):
             about: Any = opened.attrs.get("ome", opened.attrs)
             image = about["multiscales"][0]
             # Version 0.3 of the format has plain names here.
             names = [axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", [])]
             self.axes = "".join(name[0] for name in names).upper()
-            opened = opened[image["datasets"][0]["path"]]
+            self._levels = [opened[one["path"]] for one in image["datasets"]]
+            opened = self._levels[0]
         elif opened.metadata.zarr_format == 3:
             self.axes = "".join((name or "Q")[0] for name in opened.metadata.dimension_names or ()).upper()
         self._array: Any = opened
@@ -247,6 +288,9 @@ class _Zarr:
 
     def region(self, index: Index) -> npt.NDArray[Any]:
         return np.asarray(self._array.oindex[tuple(index)])
+
+    def levels(self) -> list[Any]:
+        return self._levels
 
     def close(self) -> None:
         """Nothing stays open."""

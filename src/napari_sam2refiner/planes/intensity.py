@@ -33,22 +33,31 @@ def check_plane(plane: Any) -> npt.NDArray[Any]:
         If shape or dtype are not those of an image plane; the message names them.
     """
     array: npt.NDArray[Any] = np.asarray(plane)
-    seen = f"the image has shape {array.shape} and dtype {array.dtype}"
-    if array.dtype.kind not in "biuf":
+    colours = check_kind(array.shape, array.dtype)
+    if array.ndim == 3 and array.shape[2] > colours:
+        array = array[..., :colours]
+    return array
+
+
+def check_kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return how many channels a plane of this shape and type has without transparency; raise as `check_plane`."""
+    seen = f"the image has shape {shape} and dtype {dtype}"
+    if dtype.kind not in "biuf":
         msg = f"{seen}; give an array of bool, integers or floats."
         raise InvalidImageError(msg)
-    if array.ndim not in (2, 3):
+    if len(shape) not in (2, 3):
         msg = f"{seen}; give one plane, (Y, X) or (Y, X, C)."
         raise InvalidImageError(msg)
-    if array.size == 0 or array.shape[:2] == (1, 1):
+    if 0 in shape or shape[:2] == (1, 1):
         msg = f"{seen}; give a plane with more than one pixel."
         raise InvalidImageError(msg)
-    if array.ndim == 3 and array.shape[2] == 4 and array.dtype == np.uint8:
-        array = array[..., :3]
-    elif array.ndim == 3 and array.shape[2] > 3:
-        msg = f"{seen}, which means {array.shape[2]} channels; choose up to three."
+    channels = 1 if len(shape) == 2 else shape[2]
+    if channels == 4 and dtype == np.uint8:
+        return 3
+    if channels > 3:
+        msg = f"{seen}, which means {channels} channels; choose up to three."
         raise InvalidImageError(msg)
-    return array
+    return channels
 
 
 def limits(plane: npt.NDArray[Any]) -> tuple[float, float]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidImageError, ReadError
+
+if TYPE_CHECKING:
+    from napari_sam2refiner.planes.region import Window
 
 MOST_DIMENSIONS = 5
 
@@ -32,13 +35,15 @@ class PlaneIndex:
     displayed: tuple[int, int] = (-2, -1)
     channel_axis: int | None = None
 
-    def get(self, array: Any) -> npt.NDArray[Any]:
+    def get(self, array: Any, window: Window | None = None) -> npt.NDArray[Any]:
         """Return the plane; of a numpy array, a view.
 
         Parameters
         ----------
         array : array
             numpy, dask, zarr, h5py or a memory map: anything with `shape`, `dtype` and basic indexing.
+        window : (slice, slice), optional
+            Rows and columns of the plane to read; all of them when left out.
 
         Returns
         -------
@@ -53,7 +58,7 @@ class PlaneIndex:
         """
         axes = self._axes(array)
         try:
-            plane = np.asarray(array[self._key(axes, array.ndim)])
+            plane = np.asarray(array[self._key(axes, array.ndim, window)])
         except MemoryError:
             raise
         except Exception as error:  # readers behind lazy arrays raise whatever they like
@@ -108,5 +113,6 @@ class PlaneIndex:
                 raise InvalidImageError(msg)
         return axes
 
-    def _key(self, axes: tuple[int, ...], ndim: int) -> tuple[int | slice, ...]:
-        return tuple(slice(None) if axis in axes else int(self.steps[axis]) for axis in range(ndim))
+    def _key(self, axes: tuple[int, ...], ndim: int, window: Window | None = None) -> tuple[int | slice, ...]:
+        parts = dict(zip(axes[:2], window or (slice(None), slice(None)), strict=True))
+        return tuple(parts.get(axis, slice(None)) if axis in axes else int(self.steps[axis]) for axis in range(ndim))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy.typing as npt
+
+from napari_sam2refiner.planes.region import Part, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +22,34 @@ LocalDetail = Literal["off", "prompted", "on"]
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class _Masked:
+    """A mask (Y, X) with its logits, and what follows from them."""
+
+    mask: npt.NDArray[np.bool_]
+    logits: npt.NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Y and X."""
+        return self.mask.shape[0], self.mask.shape[1]
+
+    @cached_property
+    def part(self) -> Part:
+        """The mask, cut to its object."""
+        return Part.of(self.mask)
+
+    def logits_in(self, window: Window) -> npt.NDArray[np.float32]:
+        """Return the logits of a window of the plane."""
+        return self.logits[window]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of mask and logits."""
+        return self.mask.nbytes + self.logits.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate(_Masked):
     """One of the masks that a first click may mean.
 
     Attributes
@@ -33,14 +63,12 @@ class Candidate:
         What the session needs to take this candidate as `previous`; opaque to callers.
     """
 
-    mask: npt.NDArray[np.bool_]
-    logits: npt.NDArray[np.float32]
     score: float
     memo: Any = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(_Masked):
     """The answer to one object's prompts, in plane pixels.
 
     Attributes
@@ -57,8 +85,6 @@ class Prediction:
         What the session needs to go on from here (`previous=`); opaque to callers.
     """
 
-    mask: npt.NDArray[np.bool_]
-    logits: npt.NDArray[np.float32]
     score: float
     candidates: tuple[Candidate, ...] = ()
     memo: Any = field(repr=False, default=None)
@@ -102,8 +128,8 @@ class PlaneSession(Protocol):
     def shape(self) -> tuple[int, int] | None:
         """Rows and columns of the plane; None before `set_image`."""
 
-    def set_image(self, image: npt.NDArray[Any], intensity: Literal["percentile", "dtype"] = "percentile") -> Self:
-        """Take a (Y, X) or (Y, X, C) plane; nothing is encoded before the first prediction."""
+    def set_image(self, image: Any, intensity: Literal["percentile", "dtype"] = "percentile") -> Self:
+        """Take a (Y, X) or (Y, X, C) plane, in memory or lazy; nothing is encoded before the first prediction."""
 
     def encode_in_parts(self) -> Iterator[float]:
         """Encode the plane part by part, before it is asked for; yields the share that is done."""
@@ -116,8 +142,9 @@ class PlaneSession(Protocol):
         local_detail: LocalDetail = "prompted",
         previous: Prediction | None = None,
         on_first: OnFirst | None = None,
+        view: tuple[float, float] | None = None,
     ) -> Prediction:
-        """Answer one object's prompts."""
+        """Answer one object's prompts; `view` is how much of a large plane the user sees, rows and columns."""
 
     def predict_many(
         self,
@@ -130,6 +157,9 @@ class PlaneSession(Protocol):
         look_again: bool = True,
     ) -> list[Prediction]:
         """Answer several objects' prompts in one batch."""
+
+    def as_whole(self) -> Self:
+        """Return a session that sees the plane as a whole; this one where it does."""
 
     def survey(self, points: int = 32) -> Survey:
         """Return where objects are likely; of a network that does not know, a grid of `points` x `points`."""

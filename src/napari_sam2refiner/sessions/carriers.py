@@ -395,7 +395,7 @@ class WindowCarrier(Carrier):
         if ready is None:
             image = self.image(frame)
             recall = self._recall if self._keeps else None
-            session = ImageSession(self.model, window_share=WINDOW_SHARE, recall=recall)
+            session = ImageSession(self.model, window_share=WINDOW_SHARE, recall=recall, tiled=False)
             session.set_image(image, limits=(0.0, 1.0))
             ready = _Ready(session, frame_scales(torch.from_numpy(image)))
         while len(self._latest) >= READY:

@@ -144,7 +144,7 @@ def segment_everything(
     InvalidConfigError
         If a filter or the number of points is out of range.
     InvalidImageError
-        If the session has no image.
+        If the session has no image, or one too large to look at as a whole.
     """
     filters.check()
     if points < 1:
@@ -154,6 +154,7 @@ def segment_everything(
     if shape is None:
         msg = "there is no image; call set_image(...) first."
         raise InvalidImageError(msg)
+    session = session.as_whole()
     search = _Search(filters, refine, progress)
     survey = session.survey(points)
     masks = search.look(_Look(session, 0, 0, (slice(0, shape[0]), slice(0, shape[1]))), survey)

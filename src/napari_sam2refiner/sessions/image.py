@@ -1,17 +1,17 @@
-"""`ImageSession`: one image, encoded once, that answers prompts.
+"""`ImageSession`: one image, encoded once or tile by tile, that answers prompts.
 
 Letters: Y, X rows and columns of the plane; N objects; P prompt tokens of an object; h stride-4 pixels of the square.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError
@@ -19,6 +19,7 @@ from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.base import joined
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
+from napari_sam2refiner.planes.lazy import LazyPlane
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction, Survey
 from napari_sam2refiner.sessions.batches import Batches, precision
@@ -34,6 +35,7 @@ from napari_sam2refiner.sessions.conversion import (
     within,
 )
 from napari_sam2refiner.sessions.corrections import connected_to_clicks
+from napari_sam2refiner.sessions.large import TIMES, LargePlane
 from napari_sam2refiner.sessions.views import Encoder, Recall, View
 from napari_sam2refiner.sessions.windows import (
     SURE,
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 LOCAL_DETAIL = ("off", "prompted", "on")
 FARTHER = 0.5  # share of the square that the plane takes, seen from farther away
 SAME_OBJECT = 0.5  # IoU of two networks' masks of one object, at least
+TILE_WINDOWS = 8  # closer looks at a tile of a large plane that stay encoded
+LARGEST_WHOLE = 2**27  # pixels of a plane that is seen as a whole all the same, of twelve bytes each
 TOGETHER = 8  # windows encoded and asked at once: more cost memory and save no time
 
 
@@ -69,6 +73,9 @@ class ImageSession:
     recall : callable, optional
         Gives the encoded plane from its pixels (Y, X, 3) in [0, 1] and from what encodes it, for whoever keeps those
         that were encoded before.
+    tiled : bool
+        Whether planes larger than twice the network's square are seen in tiles, of which those around the prompts are
+        read and encoded; else, they are shrunk first, as the frames of a stack are.
 
     Examples
     --------
@@ -77,17 +84,25 @@ class ImageSession:
     """
 
     def __init__(
-        self, model: SAM2Refiner, *, windows: int = 16, window_share: float = 1.0, recall: Recall | None = None
+        self,
+        model: SAM2Refiner,
+        *,
+        windows: int = 16,
+        window_share: float = 1.0,
+        recall: Recall | None = None,
+        tiled: bool = True,
     ) -> None:
         self._model = model
         self._recall = recall
+        self._tiled = tiled
         self._most_windows = windows
         spec = model.base.input
         self._window_spec = replace(spec, side=int(spec.side * window_share))
         self._second = None
         if model.second is not None:
-            self._second = ImageSession(model.second, windows=windows, window_share=window_share)
+            self._second = ImageSession(model.second, windows=windows, window_share=window_share, tiled=False)
         self._plane: View | None = None
+        self._large: LargePlane | None = None  # instead of that
         self._windows: dict[Window, View] = {}  # the latest
         self._farther: View | None = None
         self._in_batches = Batches()
@@ -96,11 +111,20 @@ class ImageSession:
     @property
     def shape(self) -> tuple[int, int] | None:
         """Rows and columns of the plane; None before `set_image`."""
+        if self._large is not None:
+            return self._large.shape
         return None if self._plane is None else self._plane.frame.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the image, as far as it is in memory, and of what is known of it."""
+        views = [view for view in (self._plane, self._farther, *self._windows.values()) if view is not None]
+        others = [part for part in (self._large, self._second) if part is not None]
+        return sum(part.nbytes for part in (*views, *others))
 
     def set_image(
         self,
-        image: npt.NDArray[Any],
+        image: Any,
         intensity: Literal["percentile", "dtype"] = "percentile",
         *,
         limits: tuple[float, float] | None = None,
@@ -109,8 +133,9 @@ class ImageSession:
 
         Parameters
         ----------
-        image : (Y, X) or (Y, X, C) array
-            Of any numeric type and size, up to three channels.
+        image : (Y, X) or (Y, X, C) array, or sequence of these
+            Of any numeric type and size, up to three channels. A sequence is a pyramid, the largest first. Of a plane
+            larger than twice the network's square only regions are read: it may lie behind dask, zarr or a memory map.
         intensity : {"percentile", "dtype"}
             What becomes black and white: percentiles of the image, or the ends of what its type can hold (0 and 1 for
             floats).
@@ -125,21 +150,36 @@ class ImageSession:
         if intensity not in ("percentile", "dtype"):
             msg = f"intensity is {intensity!r}; choose 'percentile' or 'dtype'."
             raise InvalidConfigError(msg)
-        array = np.asarray(image)
+        lazy = LazyPlane.of(image)
+        array = image if lazy is None else lazy
+        if lazy is None or not self._is_large(lazy):
+            array = np.asarray(image) if lazy is None else lazy.whole()
         if limits is None and intensity == "dtype":
             limits = (0.0, float(np.iinfo(array.dtype).max) if array.dtype.kind in "iu" else 1.0)
+        if isinstance(array, LazyPlane):
+            large = self._in_tiles(array, limits or array.limits())
+            self.reset()
+            self._large = large
+            return self
         rgb = rescale(array, limits=limits)
         shape = (int(rgb.shape[0]), int(rgb.shape[1]))
+        self.reset()
         self._plane = View(Frame(shape, self._model.base.input), torch.from_numpy(rgb), self._recall)
-        self._windows.clear()
-        self._farther = None
-        if self._second is not None:
-            self._second.reset()  # it takes the plane when it is asked
         return self
+
+    def _is_large(self, plane: LazyPlane) -> bool:
+        """Return whether a plane is seen in tiles."""
+        return self._tiled and max(plane.shape[:2]) > TIMES * self._model.base.input.side
+
+    def _in_tiles(self, plane: LazyPlane, limits: tuple[float, float]) -> LargePlane:
+        """Return a plane that is seen in tiles, each with a session of its own."""
+        share = self._window_spec.side / self._model.base.input.side
+        make = partial(ImageSession, self._model, windows=TILE_WINDOWS, window_share=share, tiled=False)
+        return LargePlane(plane, limits, self._model.base.input.side, make)
 
     def reset(self) -> None:
         """Forget the image and all that is known of it."""
-        self._plane = None
+        self._plane, self._large = None, None
         self._windows.clear()
         self._farther = None
         if self._second is not None:
@@ -154,7 +194,11 @@ class ImageSession:
         """Encode the image part by part: the plane, its look from farther away, and the quadrants for the refiner.
 
         Yields the share that is done, 0 to 1. Whoever stops early has what is done; predictions encode what they lack.
+        Of a plane that is seen in tiles nothing is encoded before there are prompts.
         """
+        if self._large is not None:
+            yield 1.0
+            return
         plane = self._known_plane()
         look = self._encoder.looked if self._refines else self._encoder.encoded
         parts: list[Callable[[], object]] = [partial(look, plane)]
@@ -175,6 +219,7 @@ class ImageSession:
         local_detail: LocalDetail = "prompted",
         previous: Prediction | None = None,
         on_first: OnFirst | None = None,
+        view: tuple[float, float] | None = None,
     ) -> Prediction:
         """Answer one object's prompts.
 
@@ -192,6 +237,15 @@ class ImageSession:
         on_first : callable, optional
             Gets a first answer, of a look at the whole plane, before the object is looked at from nearer or farther; is
             not called where it is not. What it raises ends the work.
+        view : (float, float), optional
+            Rows and columns of a large plane that the user sees, who clicks on objects of that scale. Without it, and
+            without a box or a mask, the plane is looked at as it is, pixel by pixel.
+
+        Returns
+        -------
+        Prediction
+            Of a plane larger than twice the network's square a `PlacedPrediction`: `part` is the mask cut to its
+            object, and `mask` and `logits` are drawn when they are asked for.
 
         Raises
         ------
@@ -203,7 +257,7 @@ class ImageSession:
             If there is not enough memory for a single object.
         """
         return self.predict_many(
-            [prompts], refine=refine, local_detail=local_detail, previous=[previous], on_first=on_first
+            [prompts], refine=refine, local_detail=local_detail, previous=[previous], on_first=on_first, view=view
         )[0]
 
     def predict_many(
@@ -215,6 +269,7 @@ class ImageSession:
         previous: Sequence[Prediction | None] | None = None,
         on_first: OnFirst | None = None,
         look_again: bool = True,
+        view: tuple[float, float] | None = None,
     ) -> list[Prediction]:
         """Answer several objects' prompts in one batch; as `predict`, which see.
 
@@ -222,7 +277,7 @@ class ImageSession:
         ----------
         prompts : sequence of Prompts
             One for each object.
-        refine, local_detail
+        refine, local_detail, view
             As in `predict`.
         previous : sequence of Prediction or None, optional
             One for each object.
@@ -237,8 +292,12 @@ class ImageSession:
         list of Prediction
             In the order of the prompts.
         """
-        plane = self._known_plane()
         before = [None] * len(prompts) if previous is None else list(previous)
+        if self._large is not None:
+            _check(prompts, before, self._large.shape, local_detail)
+            large = self._large.predict_many(prompts, before, view, on_first, refine=refine, local_detail=local_detail)
+            return [*large]
+        plane = self._known_plane()
         _check(prompts, before, plane.frame.shape, local_detail)
         detail = local_detail if refine and self._refines else None
         if look_again and self._model.base.input.looks_again:
@@ -251,6 +310,22 @@ class ImageSession:
                 self._second.set_image(plane.image.numpy(), "dtype")
             return _second_opinions(self._second, prompts, answers, local_detail)
         return answers
+
+    def as_whole(self) -> Self:
+        """Return a session that sees the plane as a whole, which is this one where it is not seen in tiles.
+
+        Raises
+        ------
+        InvalidImageError
+            If the plane is too large for that.
+        """
+        if self._large is None:
+            return self
+        if math.prod(self._large.shape) > LARGEST_WHOLE:
+            msg = f"the plane has shape {self._large.shape}, too large to look at as a whole; give a part of it."
+            raise InvalidImageError(msg)
+        session = type(self)(self._model, windows=self._most_windows, tiled=False)
+        return session.set_image(self._large.plane.whole(), limits=self._large.limits)
 
     def survey(self, points: int = 32) -> Survey:
         """Return where objects are likely, one point for each.
@@ -285,7 +360,7 @@ class ImageSession:
         """
         part = self._known_plane().image[window].numpy()
         share = self._window_spec.side / self._model.base.input.side
-        session = type(self)(self._model, windows=self._most_windows, window_share=share)
+        session = type(self)(self._model, windows=self._most_windows, window_share=share, tiled=False)
         return session.set_image(part, limits=(0.0, 1.0))
 
     def _kept_elsewhere(
@@ -493,8 +568,8 @@ def _check(
                 raise
             msg = f"object {i}: {error}"
             raise InvalidPromptError(msg) from error
-        if before is not None and before.logits.shape != shape:
-            msg = f"the previous prediction has shape {before.logits.shape} but the plane has {shape}; leave it out."
+        if before is not None and before.shape != shape:
+            msg = f"the previous prediction has shape {before.shape} but the plane has {shape}; leave it out."
             raise InvalidPromptError(msg)
 
 

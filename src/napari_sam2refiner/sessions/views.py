@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,19 @@ class View:
     look: Look | None = None
     quadrants: dict[int, Features] = field(default_factory=dict)
     local: dict[Places, LocalFeatures] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is known."""
+        known = (self.pixels, self.features, self.look, *self.quadrants.values(), *self.local.values())
+        return self.image.nbytes + sum(map(_nbytes, known))
+
+
+def _nbytes(value: Any) -> int:
+    """Return how many bytes tensors take, in tuples or alone."""
+    if isinstance(value, tuple):
+        return sum(map(_nbytes, value))
+    return value.nbytes if isinstance(value, Tensor) else 0
 
 
 class Encoder:

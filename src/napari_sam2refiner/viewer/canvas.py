@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     from psygnal import SignalInstance
 
     from napari_sam2refiner.labels.backup import Block
     from napari_sam2refiner.labels.patch import Patch
     from napari_sam2refiner.planes.plane import PlaneIndex
-    from napari_sam2refiner.planes.region import Part
+    from napari_sam2refiner.planes.region import Part, Picture, Window
     from napari_sam2refiner.viewer.autosave import Identity
     from napari_sam2refiner.viewer.marks import Marks, Region
     from napari_sam2refiner.viewer.objects import Color, Described, Names
@@ -89,6 +88,10 @@ class Canvas(Protocol):
     def marks(self) -> dict[PlaneIndex, Marks]:
         """What is marked, by plane; planes without a mark may be left out."""
 
+    @property
+    def extent(self) -> tuple[float, float] | None:
+        """How many rows and columns of the plane are on the screen; None where that is not known."""
+
     def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
         """Return rows and columns of a plane; no pixels where the image has no such plane."""
 
@@ -127,7 +130,7 @@ class Canvas(Protocol):
     def write_marks(self, plane: PlaneIndex, marks: Marks, first_id: int) -> None:
         """Replace what is marked on a plane; its objects are numbered from there."""
 
-    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> None:
+    def show_preview(self, plane: PlaneIndex, mask: Part | Picture | None) -> None:
         """Show a mask on a plane, or a picture of several objects, numbered from 1, or none."""
 
     def bring_back(self, layer: Any) -> None:
@@ -166,15 +169,15 @@ class Canvas(Protocol):
     def write_mask(
         self,
         plane: PlaneIndex,
-        mask: npt.NDArray[np.bool_],
+        mask: Part,
         object_id: int,
         overlap: Overlap,
         instead_of: Part | None = None,
     ) -> WrittenMask:
         """Write a mask into the result layer, instead of what it had of this object on the plane."""
 
-    def write_objects(self, plane: PlaneIndex, values: npt.NDArray[Any], overlap: Overlap) -> WrittenObjects:
-        """Write several new objects into the result layer, at once; `values` (Y, X) are their ids."""
+    def write_objects(self, plane: PlaneIndex, picture: Picture, overlap: Overlap) -> WrittenObjects:
+        """Write several new objects into the result layer, at once; their numbers in the picture are their ids."""
 
     def outline_label(self, layer: Any = None) -> tuple[str, tuple[Region, ...]]:
         """Return what to call a label of other labels on the plane that is shown, and its outline.
@@ -205,6 +208,9 @@ class Canvas(Protocol):
     @property
     def is_cutting(self) -> bool:
         """Whether the next drag on the image is such a line."""
+
+    def place_of(self, plane: PlaneIndex, object_id: int) -> Window | None:
+        """Return rows and columns that hold all of an object of the result layer; None where all of the plane may."""
 
     def center_on(self, plane: PlaneIndex, object_id: int) -> None:
         """Show an object of the result layer in the middle of the view."""

@@ -7,10 +7,8 @@ from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_sam2refiner.labels.tidy import Tidying, tidy
+from napari_sam2refiner.planes.region import Part, Picture
 from napari_sam2refiner.viewer.autosave import Autosave, Found, Restored, read
 from napari_sam2refiner.viewer.changes import name_change, refuse
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft
@@ -98,7 +96,7 @@ class Controller:
         self._first: tuple[Draft, Answered] | None = None  # until the last answer to that draft is there
         self._keeping: Draft | None = None  # what is kept as soon as that is there
         self._generation = 0
-        self._tidy: tuple[npt.NDArray[np.bool_], Any, npt.NDArray[Any]] | None = None  # the latest
+        self._tidy: tuple[Part, Any, Part | Picture] | None = None  # the latest
         self._models = ModelLoader(
             state,
             segmenter,
@@ -242,7 +240,9 @@ class Controller:
         object_id = before.object_id or canvas.next_id()
         try:
             instead_of = None if before.reopened is None else before.reopened.part
-            written = canvas.write_mask(plane, self._shown(answered), object_id, self.state.overlap, instead_of)
+            mask = self._shown(answered)
+            assert isinstance(mask, Part), "it is one object"
+            written = canvas.write_mask(plane, mask, object_id, self.state.overlap, instead_of)
         except Exception as error:  # whatever a layer raises, the draft must survive
             self._fail_because("The object cannot be written", error)
             return
@@ -261,7 +261,9 @@ class Controller:
         """Write each object at hand into the result layer as a new one."""
         assert self._work is not None
         try:
-            news = self._work.keep_several(answered.found, self._shown(answered), self.state.overlap)
+            picture = self._shown(answered)
+            assert isinstance(picture, Picture), "these are several objects"
+            news = self._work.keep_several(answered.found, picture, self.state.overlap)
         except Exception as error:  # whatever a layer raises, the draft must survive
             self._fail_because("The objects cannot be written", error)
             return
@@ -510,7 +512,9 @@ class Controller:
         self.state.answering = True
         known = self._answers.known(draft) if draft.marks.others else None
         previous = None if known else self._answers.previous(draft)
-        request = Request(canvas.source, canvas.plane, draft.marks, previous, self.state.refines, known=known)
+        request = Request(
+            canvas.source, canvas.plane, draft.marks, previous, self.state.refines, known=known, view=canvas.extent
+        )
         is_wanted = partial(self._is_current, generation)
         self.state.answered = 0.0
         on_progress = partial(self._on_progress, generation, draft, request.first)
@@ -567,9 +571,9 @@ class Controller:
             return self._first[1]
         return self._answers.get(draft)
 
-    def _shown(self, answered: Answered) -> npt.NDArray[Any]:
+    def _shown(self, answered: Answered) -> Part | Picture:
         """Return the mask of an answer, or a picture of several, as shown and kept: tidied, where a model was asked."""
-        mask, tidying = answered.prediction.mask, self.state.tidying
+        mask, tidying = answered.prediction.part, self.state.tidying
         if answered.seconds is None:
             return mask
         how = (tidying, self.state.overlap) if answered.found else tidying
@@ -645,7 +649,7 @@ class Controller:
         state.candidates, state.candidate = max(1, len(prediction.candidates)), answered.choice
         score = float(prediction.score)
         state.score, state.seconds = None if isnan(score) else score, answered.seconds
-        state.pixels = int(np.count_nonzero(self._shown(answered)))
+        state.pixels = self._shown(answered).area
         state.guesses = self._guesses.of(prediction)
 
     def _say(self, news: str) -> None:

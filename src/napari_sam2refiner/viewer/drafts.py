@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_sam2refiner.sessions.base import Candidate, Prediction
+from napari_sam2refiner.sessions.placed import PlacedPrediction
 from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.several import Found, Known
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.region import Part
+    from napari_sam2refiner.sessions.base import Prediction
 
 FARTHEST_BACK = 20  # earlier states that are looked through for what is known of several objects
 MOST_CORRECTED = 16  # objects that go on from what was found of them; more are asked anew
-SURE = 10.0  # logit inside an object that was kept, and of it outside
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,10 +42,7 @@ class Reopened:
 
     def answered(self) -> Answered:
         """Return it as if a model had answered so."""
-        mask = self.part.whole()
-        logits = np.where(mask, np.float32(SURE), np.float32(-SURE))
-        known = Candidate(mask, logits, float("nan") if self.score is None else self.score)
-        return Answered(Prediction(mask, logits, known.score, (known,)))
+        return Answered(PlacedPrediction.of(self.part, float("nan") if self.score is None else self.score))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +111,7 @@ class Answered:
     def size(self) -> int:
         """Bytes of its masks and logits."""
         parts = self.prediction.candidates or (self.prediction,)
-        return sum(part.mask.nbytes + part.logits.nbytes for part in parts) + sum(one.size for one in self.found)
+        return sum(part.nbytes for part in parts) + sum(one.size for one in self.found)
 
     def of_objects(self, marks: Marks) -> Iterator[tuple[Marks, Found | Prediction]]:
         """Give each object's marks and what was found of it; `marks` are those that were answered."""

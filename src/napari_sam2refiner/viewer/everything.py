@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import EventedModel
 
+from napari_sam2refiner.planes.region import Picture
 from napari_sam2refiner.sessions.everything import Filters
 from napari_sam2refiner.viewer.marks import Marks
 from napari_sam2refiner.viewer.objects import Named, Origin
@@ -107,6 +108,9 @@ class Everything:
         if work is None or not resolve(self._dock).can_click or self._dock.loading:
             self._fail(self._dock.obstacle or "Open an image and choose a model first; while one loads, wait for it.")
             return
+        if self._dock.too_large_to_list:
+            self._fail("This plane is too large to be segmented as a whole here; crop it, or click on its objects.")
+            return
         self._runs += 1
         run = self._runs
         self.state.running, self.state.share = True, None
@@ -161,7 +165,7 @@ class Everything:
         first = work.canvas.next_id()
         labels, kept = _with_room(found.labels, taken, first)
         if kept:
-            written = work.canvas.write_objects(plane, labels, "keep")
+            written = work.canvas.write_objects(plane, Picture.of(labels), "keep")
             known = {one.object_id: one for one in found.objects}
             origins: dict[int, Origin | None] = {
                 number: Origin(Marks(points=((*known[one].point, True),)), known[one].score)

@@ -56,6 +56,6 @@ def _named(prediction: Prediction) -> tuple[Guess, ...]:
     if len(candidates) < 2:
         return ()
     names = NAMES.get(len(candidates), tuple(f"size {rank + 1}" for rank in range(len(candidates))))
-    ranks = np.argsort(np.argsort([np.count_nonzero(one.mask) for one in candidates], kind="stable"), kind="stable")
+    ranks = np.argsort(np.argsort([one.part.area for one in candidates], kind="stable"), kind="stable")
     scores = (None if isnan(one.score) else float(one.score) for one in candidates)
     return tuple(Guess(rank, names[rank], score) for rank, score in zip(ranks.tolist(), scores, strict=True))

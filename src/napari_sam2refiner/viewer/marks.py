@@ -41,15 +41,21 @@ class Region:
     corners: tuple[Place, ...]
     positive: bool = True
 
-    def mask(self, shape: tuple[int, int]) -> Mask:
-        """Return the (Y, X) pixels inside."""
+    def part(self, shape: tuple[int, int]) -> Part:
+        """Return the pixels inside, of a plane of this shape."""
         corners = np.array(self.corners)
         if self.kind == "ellipse":
             angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)[:, None]
             down, across = (corners[3] - corners[0]) / 2, (corners[1] - corners[0]) / 2
             corners = corners.mean(0) + np.cos(angle) * down + np.sin(angle) * across
-        inside: Mask = polygon2mask(shape, corners)
-        return inside
+        # Only around the shape: the plane may be very large.
+        first = np.clip(np.floor(corners.min(0)).astype(int), 0, shape)
+        last = np.clip(np.ceil(corners.max(0)).astype(int) + 1, first, shape)
+        if not (last > first).all():
+            return Part.nothing(shape)
+        inside = polygon2mask(tuple(last - first), corners - first)
+        window = (slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1])))
+        return Part(shape, window, inside).tight()
 
     def samples(self, shape: tuple[int, int]) -> list[Point]:
         """Return the points on a plane of this shape that a scribble stands for."""
@@ -146,14 +152,14 @@ class Marks:
         it is a negative point in its middle.
         """
         points = [*self.points, *(point for one in self.scribbles for point in one.samples(shape))]
-        mask: Mask | None = None
+        mask: Part | None = None
         for region in self.areas:
-            area = region.mask(shape)
+            area = region.part(shape)
             if region.positive:
-                mask = area if mask is None else mask | area
-            elif mask is not None and (mask & area).any():
-                mask = mask & ~area
-            elif area.any():
+                mask = area if mask is None else Part.union([mask, area])
+            elif mask is not None and (mask.within(area.window) & area.pixels).any():
+                mask = mask.without(area)
+            elif area.pixels.size:
                 points.append((*_deepest(area), False))
         return Prompts(
             points=[(y, x) for y, x, _ in points],
@@ -245,9 +251,8 @@ def _gap(box: tuple[float, float, float, float], place: Place) -> float:
     return hypot(max(y0 - place[0], 0, place[0] - y1), max(x0 - place[1], 0, place[1] - x1))
 
 
-def _deepest(area: Mask) -> Place:
+def _deepest(part: Part) -> Place:
     """Return the pixel of an area that is farthest from its rim."""
-    part = Part.of(area)
     depth = ndimage.distance_transform_edt(np.pad(part.pixels, 1))
     y, x = np.unravel_index(depth.argmax(), depth.shape)
     return float(y) - 1 + part.window[0].start, float(x) - 1 + part.window[1].start

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2refiner.labels.cut import Cut, cut, merge
 from napari_sam2refiner.labels.write import erase
+from napari_sam2refiner.planes.region import around
 from napari_sam2refiner.viewer.drafts import Draft
 from napari_sam2refiner.viewer.objects import Named, Origin
 from napari_sam2refiner.viewer.state import DockState, resolve
@@ -58,7 +60,8 @@ class ObjectActs:
             self.say("Keep the object at hand (K) or clear it (W) first.")
             return
         labels = work.canvas.labels_on(plane)
-        reopened = None if labels is None else work.origins.reopen(plane, found, labels)
+        place = work.canvas.place_of(plane, found)
+        reopened = None if labels is None else work.origins.reopen(plane, found, labels, place)
         if reopened is None:
             self.say(f"Object {found} is not on this plane.")
             return
@@ -76,7 +79,10 @@ class ObjectActs:
             return
         before = work.draft(work.canvas.plane)
         after = Draft() if before.object_id in found else before
-        written = self._change(work, lambda labels: erase(labels, found), f"{_named(found)} cannot be deleted")
+        places = [work.canvas.place_of(work.canvas.plane, one) for one in found]
+        known = [place for place in places if place is not None]
+        within = functools.reduce(around, known) if len(known) == len(found) else None
+        written = self._change(work, lambda labels: erase(labels, found, within), f"{_named(found)} cannot be deleted")
         if written is not None:
             origins = dict.fromkeys(found)
             work.change_result(f"deleting {_small(found)}", written, origins, after, _unnamed(work, found))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from napari_sam2refiner.planes.region import Part
+from napari_sam2refiner.labels.write import part_of
 from napari_sam2refiner.viewer.drafts import Reopened
 from napari_sam2refiner.viewer.marks import Marks
 
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.planes.region import Window
 
 Color = tuple[float, float, float, float]
 
@@ -91,9 +92,14 @@ class Origins:
             self._known[plane, object_id] = origin
         return before
 
-    def reopen(self, plane: PlaneIndex, object_id: int, labels: npt.NDArray[Any]) -> Reopened | None:
-        """Return an object of labels (Y, X) of a plane as it is there now; None where it is not there."""
-        part = Part.of(labels == object_id)
+    def reopen(
+        self, plane: PlaneIndex, object_id: int, labels: npt.NDArray[Any], place: Window | None = None
+    ) -> Reopened | None:
+        """Return an object of labels (Y, X) of a plane as it is there now; None where it is not there.
+
+        Only looked for in a `place`, where one is known to hold it.
+        """
+        part = part_of(labels, object_id, place)
         if not part.pixels.size:
             return None
         origin = self._known.get((plane, object_id), Origin(Marks(), None))

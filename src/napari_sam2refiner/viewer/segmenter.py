@@ -56,6 +56,9 @@ class PlaneSource(Protocol):
     def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
         """Return a (Y, X) or (Y, X, C) plane in memory."""
 
+    def open(self, plane: PlaneIndex) -> Any:
+        """Return a plane of which regions are read when they are wanted, for a session."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
@@ -63,6 +66,7 @@ class Request:
 
     Of marks of one object `previous` is what they correct; of several, `known` is what is known of them. Where a first
     answer is there before the last, it goes to `first`, which is read by another thread.
+    `view` is how many rows and columns of the plane are on the screen, if that is known.
     """
 
     source: PlaneSource
@@ -70,6 +74,7 @@ class Request:
     marks: Marks | None = None
     previous: Prediction | None = None
     refine: bool = True
+    view: tuple[float, float] | None = None
     first: deque[Answered] = field(default_factory=lambda: deque(maxlen=1))
     known: Known | None = None
 
@@ -319,6 +324,7 @@ class Segmenter:
         assert request.marks is not None
 
         def on_first(predictions: Sequence[Prediction]) -> None:
+            predictions[0].part  # noqa: B018 - cut here, not by whoever shows it
             request.first.append(Answered(predictions[0], time.perf_counter() - start))
             tell(0.5)
 
@@ -330,7 +336,9 @@ class Segmenter:
             found = find_each(session, request.marks.objects, request.known, refine=request.refine, tell=tell)
             return Answered(summary_of(found, session.shape), time.perf_counter() - start, found=found)
         prompts = request.marks.prompts(session.shape)
-        prediction = session.predict(prompts, refine=request.refine, previous=request.previous, on_first=on_first)
+        before, view = request.previous, request.view
+        prediction = session.predict(prompts, refine=request.refine, previous=before, on_first=on_first, view=view)
+        prediction.part  # noqa: B018 - cut here, not by whoever shows it
         return Answered(prediction, time.perf_counter() - start)
 
     def everything(self, request: EverythingRequest, tell: Tell) -> FoundEverything:
@@ -419,7 +427,7 @@ class Segmenter:
         if self._model is None:
             msg = "No model is loaded; choose one in the dock."
             raise UnknownModelError(msg)
-        return self._make_session(self._model).set_image(source.read(plane))
+        return self._make_session(self._model).set_image(source.open(plane))
 
 
 class _Frames:

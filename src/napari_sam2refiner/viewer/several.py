@@ -6,7 +6,7 @@ answer is cut to where the object is as soon as it is there.
 
 from __future__ import annotations
 
-import math
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.labels.tidy import tidy
-from napari_sam2refiner.planes.region import Part, Window
-from napari_sam2refiner.sessions.base import Prediction
+from napari_sam2refiner.planes.region import NOWHERE, Part, Picture, around
+from napari_sam2refiner.sessions.placed import PlacedPrediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_sam2refiner.labels.tidy import Tidying
     from napari_sam2refiner.labels.write import Overlap
-    from napari_sam2refiner.sessions.base import PlaneSession
+    from napari_sam2refiner.sessions.base import PlaneSession, Prediction
     from napari_sam2refiner.viewer.marks import Marks
 
 TOGETHER, MOST_TOGETHER = 4, 32  # objects asked for at once: at first, and where that is quick
 QUICK, SLOW = 0.4, 1.2  # seconds: between batches, somebody may ask for something else
-OUTSIDE = -10.0  # logit away from the object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,15 +58,14 @@ class Found:
     @classmethod
     def of(cls, marks: Marks, prediction: Prediction) -> Found:
         """Cut an answer to where the object is."""
-        part = Part.of(prediction.mask)
-        logits = prediction.logits[part.window].copy()
-        return cls(marks, part, logits, float(prediction.score), prediction.memo)
+        part, logits = prediction.part, prediction.logits_in(prediction.part.window).copy()
+        # What a tile of a large plane goes on from means nothing beside that tile.
+        memo = None if isinstance(prediction, PlacedPrediction) else prediction.memo
+        return cls(marks, part, logits, float(prediction.score), memo)
 
     def prediction(self) -> Prediction:
-        """Return the answer, as a whole plane; away from the object its logits are not those that were found."""
-        logits = np.full(self.part.shape, OUTSIDE, np.float32)
-        logits[self.part.window] = self.logits
-        return Prediction(self.part.whole(), logits, self.score, memo=self.memo)
+        """Return the answer on the plane; away from the object its logits are not those that were found."""
+        return PlacedPrediction.of(self.part, self.score, logits=self.logits, memo=self.memo)
 
     @property
     def size(self) -> int:
@@ -120,34 +118,17 @@ def find_each(
 
 def summary_of(found: Sequence[Found], shape: tuple[int, int]) -> Prediction:
     """Return several objects as one mask, as sure as the least sure of them; it has no logits."""
-    mask = np.zeros(shape, bool)
-    for one in found:
-        mask[one.part.window] |= one.part.pixels
-    return Prediction(mask, np.empty((0, 0), np.float32), min((one.score for one in found), default=0.0))
+    part = Part.union([one.part for one in found]) if found else Part.nothing(shape)
+    score = min((one.score for one in found), default=0.0)
+    return PlacedPrediction.of(part, score, is_choice=False)
 
 
-def draw_objects(
-    found: Sequence[Found], shape: tuple[int, int], tidying: Tidying, overlap: Overlap
-) -> npt.NDArray[np.uint16]:
-    """Return a picture (Y, X) of several objects, numbered from 1; tidied, and shared pixels as they would be kept."""
-    picture = np.zeros(shape, np.uint16)
-    numbered = list(enumerate(found, 1))
-    for number, one in reversed(numbered) if overlap == "keep" else numbered:
-        window, pixels = _tidied(one.part, tidying)
-        picture[window][pixels] = number
-    return picture
-
-
-def _tidied(part: Part, tidying: Tidying) -> tuple[Window, npt.NDArray[np.bool_]]:
-    """Return where a tidied object is, and its pixels there."""
-    if not tidying or not part.pixels.size:
-        return part.window, part.pixels
-    margin = math.ceil(4 * tidying.smooth) + 1
-    rows, columns = (
-        slice(max(0, one.start - margin), min(size, one.stop + margin))
-        for one, size in zip(part.window, part.shape, strict=True)
-    )
-    around = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
-    top, left = part.window[0].start - rows.start, part.window[1].start - columns.start
-    around[top : top + part.pixels.shape[0], left : left + part.pixels.shape[1]] = part.pixels
-    return (rows, columns), tidy(around, tidying)
+def draw_objects(found: Sequence[Found], shape: tuple[int, int], tidying: Tidying, overlap: Overlap) -> Picture:
+    """Return a picture of several objects, numbered from 1; tidied, and shared pixels as they would be kept."""
+    parts = [tidy(one.part, tidying) for one in found]
+    window = functools.reduce(around, (part.window for part in parts), NOWHERE)
+    pixels = np.zeros([side.stop - side.start for side in window], np.uint16)
+    numbered = list(enumerate(parts, 1))
+    for number, part in reversed(numbered) if overlap == "keep" else numbered:
+        pixels[part.within(window)] = number
+    return Picture(shape, window, pixels)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isnan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.drafts import Draft
@@ -18,6 +17,7 @@ from napari_sam2refiner.viewer.history import Act, History
 from napari_sam2refiner.viewer.objects import Described, Named, Origin, Origins
 
 if TYPE_CHECKING:
+    from napari_sam2refiner.planes.region import Picture
     from napari_sam2refiner.viewer.autosave import Prompted, Restored
     from napari_sam2refiner.viewer.canvas import Canvas, Written
     from napari_sam2refiner.viewer.keeping import Keeping
@@ -56,19 +56,20 @@ class Work:
         undo, redo = partial(self._revisit, before), partial(self._revisit, after)
         self.history.add(Act(what, undo, redo, _size_of(before, after)))
 
-    def keep_several(self, found: Sequence[Found], picture: npt.NDArray[Any], overlap: Overlap) -> str:
+    def keep_several(self, found: Sequence[Found], picture: Picture, overlap: Overlap) -> str:
         """Write several objects into the result as new ones, undoably; return what there is to say.
 
         Parameters
         ----------
         found : sequence of Found
-        picture : (Y, X) integer array
+        picture : Picture
             Where they are, numbered from 1 in their order.
         overlap : "keep" or "overwrite"
             Whose a pixel is that already belongs to an object.
         """
         first = self.canvas.next_id()
-        ids = np.where(picture > 0, picture + np.uint32(first - 1), np.uint32(0))
+        numbers = picture.pixels
+        ids = picture._replace(pixels=np.where(numbers > 0, numbers + np.uint32(first - 1), np.uint32(0)))
         written = self.canvas.write_objects(self.canvas.plane, ids, overlap)
         origins = {first + n: Origin(one.marks, None if isnan(one.score) else one.score) for n, one in enumerate(found)}
         kept: dict[int, Origin | None] = {n: origin for n, origin in origins.items() if n in written.areas}

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels, Layer, Points, Shapes
 from psygnal import Signal
 
-from napari_sam2refiner.labels.write import Overlap, areas_in, fill, write
+from napari_sam2refiner.labels.write import Overlap, areas_in, fill, part_of, write
+from napari_sam2refiner.planes.lazy import LazyPlane
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
-from napari_sam2refiner.planes.region import NOWHERE, Window, bounding_window
 from napari_sam2refiner.viewer.layers.cutting import CuttingLine
 from napari_sam2refiner.viewer.layers.features import describe, read_names
 from napari_sam2refiner.viewer.layers.given import GivenLayers
+from napari_sam2refiner.viewer.layers.levels import empty_labels, is_large
 from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
 from napari_sam2refiner.viewer.layers.prompts import (
     NextMark,
@@ -33,17 +33,17 @@ from napari_sam2refiner.viewer.layers.prompts import (
     write_points,
     write_regions,
 )
-from napari_sam2refiner.viewer.layers.result import GivenIds, WrittenMask, WrittenObjects, WrittenPatches
-from napari_sam2refiner.viewer.layers.view import ImageView
+from napari_sam2refiner.viewer.layers.result import GivenIds, Places, WrittenMask, WrittenObjects, WrittenPatches
+from napari_sam2refiner.viewer.layers.view import ImageView, finest
 from napari_sam2refiner.viewer.marks import Marks, Region, group
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels, Layer, Points, Shapes
 
     from napari_sam2refiner.labels.backup import Block
     from napari_sam2refiner.labels.patch import Patch
-    from napari_sam2refiner.planes.region import Part
+    from napari_sam2refiner.planes.region import Part, Picture, Window
     from napari_sam2refiner.viewer.autosave import Identity
     from napari_sam2refiner.viewer.objects import Color, Described, Names
 
@@ -56,9 +56,17 @@ BOXING, SCRIBBLING = "add_rectangle", "add_path"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArraySource:
-    """Planes of an array; a new source for each change of the pixels."""
+    """Planes of an array; a new source for each change of the pixels.
+
+    Attributes
+    ----------
+    array : array
+    levels : tuple of array
+        Of a pyramid, all of its levels, the array first.
+    """
 
     array: Any
+    levels: tuple[Any, ...] = ()
 
     @property
     def key(self) -> Hashable:
@@ -68,6 +76,10 @@ class ArraySource:
     def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
         """Return a plane; of a lazy array nothing else is computed."""
         return plane.get(self.array)
+
+    def open(self, plane: PlaneIndex) -> LazyPlane:
+        """Return a plane of which regions are read when they are wanted."""
+        return LazyPlane(self.levels or (self.array,), plane)
 
 
 class ImageLayers:
@@ -111,7 +123,7 @@ class ImageLayers:
         self._defer = defer
         self._layers: dict[Role, Layer] = {}
         self._shape = self._view.shape
-        self._source = ArraySource(self._view.array)
+        self._source = ArraySource(self._view.array, self._view.levels)
         self._seen: tuple[PlaneIndex, str] = (self.plane, self.obstacle)
         self._next = NextMark()
         self._is_flipped = False
@@ -122,6 +134,7 @@ class ImageLayers:
         self._ids = GivenIds()
         self._names: Names | None = None  # not read yet
         self._cutting = CuttingLine(viewer, image, defer, self._on_line_drawn)
+        self._places = Places()
         self._has_result = False
         self._refreshed = self.plane
         for events, slot in self._connections():
@@ -153,6 +166,11 @@ class ImageLayers:
     def plane(self) -> PlaneIndex:
         """The plane that is shown, or the nearest."""
         return self._view.plane
+
+    @property
+    def extent(self) -> tuple[float, float] | None:
+        """How many rows and columns of the plane are on the screen; None where that is not known."""
+        return self._view.extent
 
     def shape_of(self, plane: PlaneIndex) -> tuple[int, int]:
         """Return rows and columns of a plane; no pixels where the image has no such plane."""
@@ -195,7 +213,7 @@ class ImageLayers:
 
     def _is_written(self, result: Layer) -> bool:
         """Return whether anything was ever written into the result, also without telling anybody."""
-        return self._has_result or bool(np.any(result.data))
+        return self._has_result or (not is_large(self._shape) and bool(np.any(result.data)))
 
     def _connections(self) -> list[tuple[Any, Callable[..., None]]]:
         image = self._image.events
@@ -310,23 +328,25 @@ class ImageLayers:
 
     # -- masks -----------------------------------------------------------------------------------------------------
 
-    def show_preview(self, plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> None:
+    def show_preview(self, plane: PlaneIndex, mask: Part | Picture | None) -> None:
         """Show a mask on a plane, or a picture of several objects, or none; what is shown is not drawn again."""
         plane = self._view.as_label_plane(plane)
         if not self._drawing.shows(plane, mask):
             preview = cast("Labels", self._layer("preview"))
-            self._drawing.draw(preview.data, plane, mask)
+            longer = max(self.shape_of(plane))
+            seen = max(self.extent or (longer,)) if is_large(self._shape) else longer
+            self._drawing.draw(finest(preview), plane, mask, min(longer, seen))
             preview.refresh()
 
     def next_id(self) -> int:
         """Return the next free id of the result layer."""
         result = self._layers.get("result") or self._adopted()
-        return 1 if result is None else self._ids.next(result.data)
+        return 1 if result is None else self._ids.next(finest(result))
 
     def write_mask(
         self,
         plane: PlaneIndex,
-        mask: npt.NDArray[np.bool_],
+        mask: Part,
         object_id: int,
         overlap: Overlap,
         instead_of: Part | None = None,
@@ -335,25 +355,39 @@ class ImageLayers:
 
         A layer that no longer fits the image is left alone, a new one made.
         """
-        written = self.write_labels(plane, lambda labels: write(labels, mask, object_id, overlap, instead_of))
+        written = self._changed(plane, lambda labels: write(labels, mask, object_id, overlap, instead_of))
         ((label_plane, patch),) = written.patches
-        pixels = patch.count(label_plane.get(written.layer.data), object_id)
+        self._note_place(plane, object_id, patch.window)
+        pixels = patch.count(label_plane.get(finest(written.layer)), object_id)
         return WrittenMask(written.layer, written.patches, written.on_change, pixels)
 
-    def write_objects(self, plane: PlaneIndex, values: npt.NDArray[Any], overlap: Overlap) -> WrittenObjects:
-        """Write several new objects into the result layer, at once; `values` (Y, X) are their ids."""
-        window = bounding_window(values > 0) or NOWHERE
-        given = values[window]
-        written = self.write_labels(plane, lambda labels: fill(labels, given, window, overlap))
-        now = self._view.as_label_plane(plane).get(written.layer.data)[window]
+    def write_objects(self, plane: PlaneIndex, picture: Picture, overlap: Overlap) -> WrittenObjects:
+        """Write several new objects into the result layer, at once; their numbers in the picture are their ids."""
+        given, window = picture.pixels, picture.window
+        written = self._changed(plane, lambda labels: fill(labels, given, window, overlap))
+        now = self._view.as_label_plane(plane).get(finest(written.layer))[window]
         areas = areas_in(np.where(now == given, given, 0))
+        for object_id in areas:
+            self._note_place(plane, object_id, window)
         return WrittenObjects(written.layer, written.patches, written.on_change, areas)
+
+    def _note_place(self, plane: PlaneIndex, object_id: int, window: Window) -> None:
+        """Note where a large plane has an object: nobody paints there, and to look for it takes long."""
+        if is_large(self._shape):
+            self._places.note(self._view.as_label_plane(plane), object_id, window)
 
     def write_labels(self, plane: PlaneIndex, act: Callable[[npt.NDArray[Any]], Patch]) -> WrittenPatches:
         """Change the result layer's labels (Y, X) of a plane by an act, which returns what it changed."""
+        written = self._changed(plane, act)
+        for label_plane, patch in written.patches:
+            self._places.widen(label_plane, patch.window)
+        return written
+
+    def _changed(self, plane: PlaneIndex, act: Callable[[npt.NDArray[Any]], Patch]) -> WrittenPatches:
+        """Change a plane of the result layer."""
         result = cast("Labels", self._layer("result"))
         plane = self._view.as_label_plane(plane)
-        patch = act(plane.get(result.data))
+        patch = act(plane.get(finest(result)))
         with self._quiet():
             result.refresh()
         on_change = partial(self._on_mask_written, plane, patch)
@@ -388,10 +422,10 @@ class ImageLayers:
             for block, labels in blocks:
                 plane = PlaneIndex(tuple(part.start for part in block), (len(block) - 2, len(block) - 1))
                 values, window = labels.reshape(labels.shape[-2:]), (block[-2], block[-1])
-                written.append((plane, fill(plane.get(result.data), values, window)))
+                written.append((plane, fill(plane.get(finest(result)), values, window)))
         except BaseException:
             for plane, patch in written:
-                patch.undo(plane.get(result.data))
+                patch.undo(plane.get(finest(result)))
             raise
         with self._quiet():
             result.refresh()
@@ -415,7 +449,7 @@ class ImageLayers:
     def labels(self) -> npt.NDArray[Any] | None:
         """All labels of the result; None where there is no result that fits."""
         result = self._layers.get("result")
-        return cast("npt.NDArray[Any]", result.data) if result is not None and self._fits(result) else None
+        return cast("npt.NDArray[Any]", finest(result)) if result is not None and self._fits(result) else None
 
     @property
     def has_result(self) -> bool:
@@ -439,15 +473,19 @@ class ImageLayers:
         result = self._layers.get("result")
         if result is None:
             return []
-        colors = result.colormap.map(np.array(ids, dtype=result.data.dtype))
+        colors = result.colormap.map(np.array(ids, dtype=finest(result).dtype))
         return [cast("Color", tuple(color)) for color in np.reshape(colors, (-1, 4)).tolist()]
+
+    def place_of(self, plane: PlaneIndex, object_id: int) -> Window | None:
+        """Return rows and columns that hold all of an object of the result; None where all of the plane may."""
+        return self._places.of(self._view.as_label_plane(plane), object_id)
 
     def center_on(self, plane: PlaneIndex, object_id: int) -> None:
         """Show an object of the result in the middle of the view."""
         labels = self.labels_on(plane)
-        window = None if labels is None else bounding_window(labels == object_id)
-        if window is not None:
-            self._view.center_on(plane, *((part.start + part.stop - 1) / 2 for part in window))
+        part = None if labels is None else part_of(labels, object_id, self.place_of(plane, object_id))
+        if part is not None and part.pixels.size:
+            self._view.center_on(plane, *((side.start + side.stop - 1) / 2 for side in part.window))
 
     @property
     def object_under_mouse(self) -> int:
@@ -483,6 +521,9 @@ class ImageLayers:
         if layer is None or (role == "result" and not self._fits(layer)):
             adopted = self._adopted() if role == "result" else None
             self._has_result = self._has_result or adopted is not None
+            if role == "result":
+                self._ids.doubt()
+                self._places.forget()
             layer = adopted or self._make(role)
             self._place(layer)
             self._layers[role] = layer
@@ -502,9 +543,9 @@ class ImageLayers:
         if role == "regions":
             return make_regions(self._image.ndim, size, **common)
         if role == "preview":
-            data = np.zeros(self._shape, np.uint8)
-            return Labels(data, name="preview", opacity=1, colormap=PREVIEW_COLORS, **common)
-        return Labels(np.zeros(self._shape, np.uint32), name=f"{self.name} objects", opacity=0.5, **common)
+            return empty_labels(self._shape, np.uint8, name="preview", opacity=1, colormap=PREVIEW_COLORS, **common)
+        self._ids.begin()
+        return empty_labels(self._shape, np.uint32, name=f"{self.name} objects", opacity=0.5, **common)
 
     def _adopted(self) -> Labels | None:
         """Return a result layer that was made for this very image before, by an earlier dock say."""
@@ -515,7 +556,7 @@ class ImageLayers:
         return None
 
     def _fits(self, layer: Layer | None) -> bool:
-        data = None if layer is None else layer.data
+        data = None if layer is None else finest(cast("Labels", layer))
         return isinstance(data, np.ndarray) and data.shape == self._shape and data.flags.writeable
 
     def _insert(self, role: Role, layer: Layer) -> None:
@@ -536,7 +577,6 @@ class ImageLayers:
             self._known_regions = len(layer.data)
             layer.events.data.connect(self._on_shapes_data)
         elif role == "result":
-            self._ids.doubt()
             layer.events.data.connect(self._on_result_data)
             layer.events.paint.connect(self._on_result_painted)
             layer.events.labels_update.connect(self._on_result_painted)
@@ -582,10 +622,10 @@ class ImageLayers:
         self._on_plane_written(plane, patch.window)
 
     def _on_plane_written(self, plane: PlaneIndex, window: Window) -> None:
-        """Look for ids on a plane that was written on; where the layer holds other data by now, in all of it."""
+        """Look for ids where a plane was written on; where the layer holds other data by now, in all of it."""
         self._has_result = True
         fits = self._fits(self._layers.get("result"))
-        self._ids.doubt(plane if fits else None)
+        self._ids.doubt((plane, window) if fits else None)
         block = [slice(step, step + 1) for step in plane.steps]
         for axis, part in zip(plane.displayed, window, strict=True):
             block[axis] = part
@@ -594,15 +634,21 @@ class ImageLayers:
     def _on_result_painted(self) -> None:
         """What is painted is painted on the plane that is shown, or around it."""
         result = self._layers.get("result")
+        self._places.forget()
         if result is None or result.n_edit_dimensions > 2 or self.obstacle:
             self._on_result_data()
         else:
             plane = self._view.as_label_plane(self.plane)
-            rows, columns = plane.shape(result.data)
+            rows, columns = plane.shape(finest(result))
             self._on_plane_written(plane, (slice(0, rows), slice(0, columns)))
 
     def _on_result_refreshed(self) -> None:
-        """Napari's own undo and redo of strokes say nothing but this; a slider that moves says it too."""
+        """Napari's own undo and redo of strokes say nothing but this; a slider that moves says it too.
+
+        Large results cannot be painted on, and say it whenever the view moves.
+        """
+        if is_large(self._shape):
+            return
         is_another, self._refreshed = self.plane != self._refreshed, self.plane
         if not self._is_quiet and not is_another and self._has_result and self.labels is not None:
             self._on_result_painted()
@@ -619,6 +665,7 @@ class ImageLayers:
 
     def _on_result_data(self) -> None:
         self._ids.doubt()
+        self._places.forget()
         self._has_result = True
         self.labels_changed.emit(None)
 
@@ -631,7 +678,7 @@ class ImageLayers:
             self.plane_changed.emit()
 
     def _on_image_data(self) -> None:
-        self._source = ArraySource(self._view.array)
+        self._source = ArraySource(self._view.array, self._view.levels)
         shape = self._view.shape
         reshaped, self._shape = shape != self._shape, shape
         self.image_changed.emit(reshaped)
@@ -665,6 +712,7 @@ class ImageLayers:
                 elif role == "result":
                     self._ids.doubt()
                     self._has_result, self._names = False, None
+                    self._places.forget()
                 self._defer(partial(self._on_layer_lost, role, layer))
 
     def _on_image_lost(self) -> None:

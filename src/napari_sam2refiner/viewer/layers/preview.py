@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_sam2refiner.planes.region import NOWHERE, as_mask, bounding_window
-
 if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.planes.region import Part, Picture
 
 FILL, OUTLINE = 1, 2  # of the first object; each further one has the next two
 MOST_OBJECTS = 120  # with labels of their own; after that they begin again
@@ -35,25 +34,27 @@ class Drawing:
     """Masks drawn into the labels of a preview, at most one on each plane, or a picture of several objects."""
 
     def __init__(self) -> None:
-        self._masks: dict[PlaneIndex, npt.NDArray[Any]] = {}
+        self._masks: dict[PlaneIndex, Part | Picture] = {}
 
     def forget(self) -> None:
         """Begin with an empty preview."""
         self._masks.clear()
 
-    def shows(self, plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> bool:
+    def shows(self, plane: PlaneIndex, mask: Part | Picture | None) -> bool:
         """Return whether this very mask, or none, is drawn on a plane."""
         return self._masks.get(plane) is mask
 
-    def draw(self, labels: npt.NDArray[Any], plane: PlaneIndex, mask: npt.NDArray[Any] | None) -> None:
-        """Draw a mask, or none, in place of the one before; only pixels of the two are touched."""
+    def draw(self, labels: npt.NDArray[Any], plane: PlaneIndex, mask: Part | Picture | None, shown: float) -> None:
+        """Draw a mask, or none, in place of the one before; only pixels of the two are touched.
+
+        Its outline can be seen where so many pixels of the plane are shown.
+        """
         view = plane.get(labels)
         before = self._masks.pop(plane, None)
         if before is not None:
-            view[bounding_window(as_mask(before)) or NOWHERE] = 0
+            view[before.window] = 0
         if mask is not None:
-            window = bounding_window(as_mask(mask)) or NOWHERE
-            view[window] = paint(mask[window], max(1, round(max(mask.shape) / 600)))
+            view[mask.window] = paint(mask.pixels, max(1, round(shown / 600)))
             self._masks[plane] = mask
 
 

@@ -35,6 +35,22 @@ class ImageView:
         return finest(self._image)
 
     @property
+    def levels(self) -> tuple[Any, ...]:
+        """The pixels, and of a pyramid all smaller versions of them."""
+        return tuple(self._image.data) if self._image.multiscale else (self._image.data,)
+
+    @property
+    def extent(self) -> tuple[float, float] | None:
+        """How many rows and columns of the plane are on the screen; None where nothing was drawn yet."""
+        corners = np.asarray(self._image.corner_pixels, dtype=np.float64)
+        if corners.shape[1] <= max(self.axes):  # the image has just got other dimensions
+            return None
+        if self._image.multiscale:
+            corners = corners * np.asarray(self._image.downsample_factors)[self._image.data_level]
+        height, width = (float(corners[1][axis] - corners[0][axis]) for axis in self.axes)
+        return (height, width) if max(height, width) > 0 else None
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape without the colours."""
         return tuple(self.array.shape[: self._image.ndim])
