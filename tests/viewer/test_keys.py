@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from napari_sam2refiner.viewer.keys import DEFAULTS, KEYS, Bindings, rebind, spell
@@ -81,3 +84,9 @@ def test_what_has_no_key_names_none() -> None:
     keys = Bindings().without(["keep"])
     assert keys.after("keep") == ""
     assert "[" not in keys.tip("keep")
+
+
+def test_the_docs_name_every_key() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "dock.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:(?:Shift|Ctrl|Alt)-)*\b(?:F\d+|[A-Z])\b", docs))
+    assert set(DEFAULTS.values()) <= named
