@@ -388,6 +388,7 @@ def test_image_reshaped_and_renamed_during_work(bench: Any) -> None:
     user.viewer.layers["renamed"].data = np.zeros((100, 90))
     held.run()
     assert "another shape" in user.dock.status.status.text()
+    user.wait(lambda: "preview" in user.viewer.layers)
     assert user.viewer.layers["preview"].data.shape == (100, 90)
     assert not user.preview.any()
 

@@ -63,6 +63,15 @@ def test_load_brings_it_back() -> None:
     assert desk.state.can_unload
 
 
+def test_looking_for_everything_loads_it() -> None:
+    desk = Desk(at_once=False)
+    desk.run()
+    desk.waiting.clear()
+    desk.controller.unload_model()
+    desk.controller.everything.find()
+    assert [job.kind for job, _ in desk.waiting] == ["unload", "load", "everything"], "in this order, one after another"
+
+
 def test_another_plane_or_image_alone_does_not_load_it() -> None:
     desk = Desk((4, *SHAPE))
     desk.controller.unload_model()

@@ -105,8 +105,9 @@ class SegmentDock(ModelDock):
         column = QVBoxLayout(content)
         column.setContentsMargins(6, 6, 6, 6)
         manners = self.manners
-        above = (*above, manners.no_image, manners.first_steps)
         below = (
+            manners.no_image,
+            manners.first_steps,
             self.prompting,
             self.everything,
             self.tidy,

@@ -120,7 +120,14 @@ class Controller:
         )
         self.objects = ObjectActs(state, self._at_hand, self._list_and_say, self._fail_because, self._drop_answers)
         self.everything = Everything(
-            EverythingState(), state, segmenter, submit, self._at_hand, self._list_and_say, self._fail
+            EverythingState(),
+            state,
+            segmenter,
+            submit,
+            self._at_hand,
+            self._list_and_say,
+            self._fail,
+            self._models.wake,
         )
         self.is_closed = False
 

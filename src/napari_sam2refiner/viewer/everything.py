@@ -73,6 +73,8 @@ class Everything:
         Called with one sentence when the result has changed.
     report : callable
         Takes one sentence about what went wrong.
+    wake : callable
+        Has the model loaded again that was taken out of memory.
     """
 
     def __init__(
@@ -84,9 +86,11 @@ class Everything:
         at_hand: Callable[[], Work | None],
         on_written: Callable[[str], None],
         report: Callable[[str], None],
+        wake: Callable[[], None],
     ) -> None:
         self.state = state
         self._dock = dock
+        self._wake = wake
         self._segmenter, self._submit = segmenter, submit
         self._at_hand, self._on_written, self._report = at_hand, on_written, report
         self._runs = 0
@@ -107,6 +111,7 @@ class Everything:
         if work is None or not resolve(self._dock).can_click or self._dock.loading:
             self._fail(self._dock.obstacle or "Open an image and choose a model first; while one loads, wait for it.")
             return
+        self._wake()
         self._runs += 1
         run = self._runs
         self.state.running, self.state.share = True, None
