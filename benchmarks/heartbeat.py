@@ -76,7 +76,7 @@ def main() -> None:
     report(f"opening the dock ({opened:.0f} ms)", heart.pauses())
     if arguments.model:
         dock.controller.choose_file(arguments.model)
-    user.wait(lambda: not dock.state.loading)
+    user.wait(lambda: dock.state.model is not None and not dock.state.loading)
     report("loading the model", heart.pauses())
     user.wait()
     report("encoding the plane", heart.pauses())

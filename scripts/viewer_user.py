@@ -48,7 +48,7 @@ class User:
         """Whether the dock has nothing to do."""
         assert self.dock is not None
         state = self.dock.state
-        return state.image is not None and not (state.loading or state.encoding or state.answering)
+        return None not in (state.image, state.model) and not (state.loading or state.encoding or state.answering)
 
     def wait(self, until: Callable[[], bool] | None = None) -> None:
         """Let the window work until that is so, and a little longer for what is still to be drawn."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+os.environ["NAPARI_CONFIG"] = ""  # before napari is imported: what tests set is not the user's, and not kept
 
 import pytest
 
@@ -15,3 +20,14 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_preferences() -> Iterator[None]:
+    """Begin with the plugin's defaults, and forget what a test has set."""
+    yield
+    settings, ours = (sys.modules.get(name) for name in ("napari.settings", "napari_sam2refiner._qt.preferences"))
+    if hasattr(settings, "_clear_plugin_settings_cache"):
+        settings._clear_plugin_settings_cache()
+    if ours is not None:
+        ours.PreferenceStore._knows_first_steps = False

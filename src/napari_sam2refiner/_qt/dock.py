@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -14,11 +13,13 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_sam2refiner._qt.everything_panel import EverythingPanel
 from napari_sam2refiner._qt.export_panel import ExportPanel
 from napari_sam2refiner._qt.guess_panel import GuessPanel
+from napari_sam2refiner._qt.manners import Manners
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.object_panel import ObjectPanel
 from napari_sam2refiner._qt.panels import EarlierPanel, PromptPanel, SourcePanel, StatusPanel
 from napari_sam2refiner._qt.parts import Scrolled
+from napari_sam2refiner._qt.preferences import PreferenceStore
 from napari_sam2refiner._qt.prompting_panel import PromptingPanel
 from napari_sam2refiner._qt.session_panel import SessionPanel
 from napari_sam2refiner._qt.tidy_panel import TidyPanel
@@ -30,7 +31,7 @@ from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.layers.pair import role_of
 from napari_sam2refiner.viewer.layers.session_image import find_image, look_of
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
-from napari_sam2refiner.viewer.state import DockState, default_model, resolve
+from napari_sam2refiner.viewer.state import DockState, resolve
 
 if TYPE_CHECKING:
     import napari
@@ -42,27 +43,6 @@ if TYPE_CHECKING:
     from napari_sam2refiner.viewer.loader import Submit
     from napari_sam2refiner.viewer.session_file import Look
     from napari_sam2refiner.viewer.state import ModelChoice
-
-# Letters that napari gives to no layer and no viewer.
-KEYS = {
-    "N": "toggle_negative",
-    "G": "next_candidate",
-    "K": "commit",
-    "U": "undo",
-    "Shift-U": "redo",
-    "W": "clear",
-    "Q": "start_boxing",
-    "H": "prompting.start_scribbling",
-    "Shift-H": "prompting.take_label",
-    "Shift-K": "objects.reopen",
-    "Shift-W": "objects.delete",
-    "Shift-M": "objects.merge",
-    "Shift-X": "objects.start_splitting",
-    "Shift-C": "objects.classify",
-}
-
-
-STEPS = {"Shift-N": 1, "Shift-B": -1}  # to the next object of the table, and back
 
 
 class SegmentDock(ModelDock):
@@ -95,18 +75,21 @@ class SegmentDock(ModelDock):
         submit: Submit | None = None,
     ) -> None:
         super().__init__(napari_viewer, submit)
-        self._bound_keys: list[str] = []
+        store = PreferenceStore()
+        self._preferences = store.read()
+        self.manners = Manners(napari_viewer, store)
         self.state = DockState()
         deferred = self._deferred
         self.controller = Controller(
             self.state,
             Segmenter(load, session),
             self._submit,
-            lambda image: ImageLayers(napari_viewer, image, self._defer),
+            lambda image: ImageLayers(napari_viewer, image, self._defer, self._later),
             show_error,
-            Autosave(root(), lambda error: deferred.emit(partial(show_error, error))),
+            Autosave(root(), lambda error: deferred.emit(partial(show_error, error)))
+            if self._preferences.autosave
+            else None,
         )
-        self._release = partial(_release, napari_viewer, self._bound_keys, self.controller, self._worker)
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
         self.exchange, self.prompting, self.guesses = ExportPanel(), PromptingPanel(), GuessPanel()
@@ -121,7 +104,18 @@ class SegmentDock(ModelDock):
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(6, 6, 6, 6)
-        below = (self.prompting, self.everything, self.tidy, self.objects, self.session, self.exchange)
+        manners = self.manners
+        below = (
+            manners.no_image,
+            manners.first_steps,
+            self.prompting,
+            self.everything,
+            self.tidy,
+            self.objects,
+            self.session,
+            self.exchange,
+            manners.help,
+        )
         for panel in (*above, *below):
             column.addWidget(panel)
         column.addStretch(1)
@@ -130,7 +124,8 @@ class SegmentDock(ModelDock):
         frame.addWidget(Scrolled(content))
         self._connect()
         self.controller.set_models(tuple(list_models() if models is None else models))
-        self._bind_keys()
+        end_manners = manners.apply_to(content, self.controller, self.tidy, self)
+        self._release = partial(_release, end_manners, self.controller, self._worker)
         self._start()
 
     def _connect(self) -> None:
@@ -181,8 +176,9 @@ class SegmentDock(ModelDock):
         self.reset_choices()
         if isinstance(active, Image):
             self.source.set_image(active)
+        self.state.has_begun = True
         self.controller.choose_image(self.source.image)
-        self.controller.choose_model(default_model(self.state.models))
+        self._later(lambda: self.controller.choose_model(self._preferences.model_among(self.state.models)))
 
     def _on_image_chosen(self) -> None:
         """Take the image, but not while napari is adding it: what is added last becomes active."""
@@ -227,6 +223,7 @@ class SegmentDock(ModelDock):
         self.prompting.set_state(apart=self.state.apart, can_click=snapshot.can_click)
         can_find = snapshot.can_click and not self.state.loading
         self.everything.set_state(self.controller.everything.state, can_find=can_find)
+        self.manners.show_snapshot(snapshot)
         self.earlier.set_offer(snapshot.earlier)
         self.guesses.set_guesses(snapshot.guesses, snapshot.guess)
         self.objects.set_objects(
@@ -237,26 +234,20 @@ class SegmentDock(ModelDock):
             cutting=self.state.cutting,
         )
 
-    def _bind_keys(self) -> None:
-        """Bind the keys to the viewer; one that somebody else has taken stays theirs."""
-        actions = {key: attrgetter(action)(self.controller) for key, action in KEYS.items()}
-        for key, action in {
-            **actions,
-            **{key: partial(self.objects.table.step, by) for key, by in STEPS.items()},
-        }.items():
-            try:
-                self._viewer.bind_key(key, lambda viewer, action=action: action())  # noqa: ARG005
-            except ValueError:
-                continue
-            self._bound_keys.append(key)
+    def choose_next_object(self) -> None:
+        """Choose the next object of the table."""
+        self.objects.table.step(1)
+
+    def choose_last_object(self) -> None:
+        """Choose the object before this one in the table."""
+        self.objects.table.step(-1)
 
 
-def _release(viewer: Any, keys: list[str], controller: Controller, worker: Worker | None) -> None:
+def _release(end_manners: Callable[[], None], controller: Controller, worker: Worker | None) -> None:
     """Let go of everything that is not a widget; may be called again, also when the widgets are gone."""
     controller.state.events.disconnect()
     controller.everything.state.events.disconnect()
-    while keys:
-        viewer.bind_key(keys.pop(), None)
+    end_manners()
     controller.close()
     if worker is not None:
         worker.close()

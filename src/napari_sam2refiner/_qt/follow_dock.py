@@ -11,10 +11,14 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QVBoxLayout
 
 from napari_sam2refiner._qt.follow_panels import FollowPanel, LookPanel, WayPanel
+from napari_sam2refiner._qt.key_binding import BoundKeys, chosen_keys
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session, make_stack
+from napari_sam2refiner._qt.parts import show_keys
+from napari_sam2refiner._qt.preferences import PreferenceStore
 from napari_sam2refiner._qt.relabel_panels import LabelsSourcePanel
 from napari_sam2refiner.viewer.follower import Follower, FollowState
+from napari_sam2refiner.viewer.keys import FOLLOW_KEYS
 from napari_sam2refiner.viewer.layers.followed import FollowedLabels
 from napari_sam2refiner.viewer.layers.pair import choose_pair
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from napari_sam2refiner.viewer.state import ModelChoice
 
 TOOLTIP = "The labels: they show the objects on one frame, and take them on the others"
-KEYS = {"J": 1, "Shift-J": -1}  # to the next and the last weak frame; letters that napari gives to nobody
 
 
 class FollowDock(ModelDock):
@@ -70,11 +73,11 @@ class FollowDock(ModelDock):
         )
         self._is_telling = False
         self._activities: list[Any] = []  # napari's own progress bar, while there is one
-        self._bound_keys: list[str] = []
+        self._keys = BoundKeys(napari_viewer, FOLLOW_KEYS, (self,))
         self._release = partial(
             _release,
             napari_viewer,
-            self._bound_keys,
+            self._keys,
             self._on_dims_changed,
             self._activities,
             self.controller,
@@ -106,12 +109,8 @@ class FollowDock(ModelDock):
         self.run.redo_asked.connect(controller.redo)
         self.look.frame_chosen.connect(controller.show_frame)
         self.look.weak_asked.connect(self._on_weak_asked)
-        for key, step in KEYS.items():
-            try:
-                viewer.bind_key(key, lambda _, step=step: self._on_weak_asked(step))
-            except ValueError:  # somebody else's
-                continue
-            self._bound_keys.append(key)
+        chosen, _ = chosen_keys(PreferenceStore().read().keyboard)
+        show_keys(self, self._keys.bind(chosen))
 
     def _begin(self) -> None:
         """Begin with the active layer and what fits it."""
@@ -174,6 +173,14 @@ class FollowDock(ModelDock):
     def _on_dims_changed(self) -> None:
         self._defer(self._look_at)
 
+    def show_next_weak(self) -> None:
+        """Show the next frame that is worth a look."""
+        self._on_weak_asked(1)
+
+    def show_last_weak(self) -> None:
+        """Show the frame before this one that is worth a look."""
+        self._on_weak_asked(-1)
+
     def _on_weak_asked(self, step: int) -> None:
         frame = self._frame()
         if frame is not None:
@@ -192,7 +199,7 @@ def _end(activities: list[Any]) -> None:
 
 def _release(
     viewer: Any,
-    keys: list[str],
+    keys: BoundKeys,
     on_dims_changed: Callable[[], None],
     activities: list[Any],
     controller: Follower,
@@ -203,8 +210,7 @@ def _release(
     viewer.layers.events.removed.disconnect(controller.check_layers)
     viewer.dims.events.disconnect(on_dims_changed)
     _end(activities)
-    while keys:
-        viewer.bind_key(keys.pop(), None)
+    keys.close()
     controller.close()
     if worker is not None:
         worker.close()

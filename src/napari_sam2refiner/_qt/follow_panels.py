@@ -216,8 +216,8 @@ class LookPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.strip = ConfidenceStrip()
-        self.before = make_button("◀ Weak", "To the weak frame before this one [Shift-J]")
-        self.after = make_button("Weak ▶", "To the next weak frame [J]")
+        self.before = make_button("◀ Weak", key="last_weak", names_key=False)
+        self.after = make_button("Weak ▶", key="next_weak", names_key=False)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.addWidget(self.strip, 0, 0, 1, 2)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
-from napari_sam2refiner._qt.worker import Done, Worker
+from napari_sam2refiner._qt.parts import FOCUS_STYLE
+from napari_sam2refiner._qt.turns import Turns
+from napari_sam2refiner._qt.worker import Done, Worker, warm_up
 
 if TYPE_CHECKING:
     import napari
@@ -29,6 +32,12 @@ class ModelController(Protocol):
 
     def choose_file(self, path: str) -> None:
         """Load a model from the user's own file."""
+
+    def unload_model(self) -> None:
+        """Give the memory back that the model takes up."""
+
+    def reload_model(self) -> None:
+        """Load the model again that was taken out of memory."""
 
     def set_borrowing(self, borrowing: bool) -> None:
         """Choose whether `micro` refines the masks of a model without a refiner."""
@@ -56,6 +65,8 @@ class ModelDock(QWidget):
         self._worker = None if submit is not None else Worker(self)
         self._submit = submit if submit is not None else self._submit_to_worker
         self._had_parent = False
+        self._turns = Turns(self)
+        self._is_warm = warm_up(self._worker, lambda: self._defer(self._begin))
         self._shown_models: tuple[tuple[ModelChoice, ...], str | None] = ((), None)
 
     def reset_choices(self, event: Any = None) -> None:  # noqa: ARG002
@@ -86,12 +97,16 @@ class ModelDock(QWidget):
         self.source.model_chosen.connect(self.controller.choose_model)
         self.source.file_asked.connect(self._on_file_asked)
         self.source.borrowing_chosen.connect(self.controller.set_borrowing)
+        self.source.unload_asked.connect(self.controller.unload_model)
+        self.source.load_asked.connect(self.controller.reload_model)
         self.destroyed.connect(self._release)
         application = QApplication.instance()
         assert application is not None
         application.aboutToQuit.connect(self._on_about_to_quit)
+        self.setStyleSheet(FOCUS_STYLE)
         self._show()
-        self._defer(self._begin)
+        if self._is_warm:
+            self._defer(self._begin)
 
     def _begin(self) -> None:
         """Choose what to begin with."""
@@ -100,6 +115,7 @@ class ModelDock(QWidget):
     def _show(self) -> None:
         """Show the state."""
         self.source.set_note(self.state.model_note)
+        self.source.set_memory(can_unload=self.state.can_unload, can_load=self.state.unloaded)
         self.source.set_borrowing(self.state.borrowing if self.state.can_borrow else None)
         if self._shown_models != (self.state.models, self.state.model):
             self._show_models()
@@ -111,6 +127,10 @@ class ModelDock(QWidget):
     def _submit_to_worker(self, job: Job, done: Done) -> None:
         assert self._worker is not None
         self._worker.submit(job, done)
+
+    def _later(self, call: Callable[[], None]) -> None:
+        """Call once the window has drawn, after what was to be called later before."""
+        self._turns.add(partial(self._on_deferred, call))
 
     def _defer(self, call: Callable[[], None]) -> None:
         """Call after the event at hand."""

@@ -210,18 +210,23 @@ class ObjectPanel(QWidget):
         super().__init__(parent)
         self._can_change = False
         self.table = ObjectsTable()
-        self.reopen = make_button("Reopen (⇧K)", "Correct the chosen object, or by the key the one under the mouse")
+        self.reopen = make_button(
+            "Reopen", "Correct the chosen object, or by the key the one under the mouse", "reopen"
+        )
         self.delete = make_button(
-            "Delete (⇧W)", "Delete the chosen objects here, or by the key the one under the mouse"
+            "Delete", "Delete the chosen objects here, or by the key the one under the mouse", "delete"
         )
         self.merge = make_button(
-            "Merge (⇧M)", "Make the chosen objects one here, or by the key the chosen one and the one under the mouse"
+            "Merge",
+            "Make the chosen objects one here, or by the key the chosen one and the one under the mouse",
+            "merge",
         )
-        self.split = make_button("Split (⇧X)", "Draw a line across an object: it is cut along it")
+        self.split = make_button("Split", key="split")
         self.split.setCheckable(True)
         self.kind = QComboBox()
         self.kind.setEditable(True)
         self.kind.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.kind.setAccessibleName("Class")
         self.kind.setToolTip("A class: type one, or choose one that there is")
         let_shrink(self.kind)
         line = self.kind.lineEdit()
@@ -229,7 +234,7 @@ class ObjectPanel(QWidget):
         line.setPlaceholderText("class")
         line.returnPressed.connect(self._on_classify)
         self.classify = make_button(
-            "Set class (⇧C)", "Give it to the chosen objects, or by the key once more to the one under the mouse"
+            "Set class", "Give it to the chosen objects, or by the key once more to the one under the mouse", "classify"
         )
         self._lay_out()
         self._connect()

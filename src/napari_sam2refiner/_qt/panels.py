@@ -7,27 +7,32 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
     QFormLayout,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
+    QMenu,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_sam2refiner._qt.parts import LayerCombo, Section, ThinBar, breakable, let_shrink, make_button, wrapped
+from napari_sam2refiner._qt.parts import (
+    LayerCombo,
+    ThinBar,
+    breakable,
+    let_shrink,
+    make_button,
+    make_menu_button,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
-
-FIRST_USE = (
-    "1. Click on an object: its outline appears.",
-    "2. Click what is missing; press N, then click what is too much.",
-    "3. Press K to keep it, and click the next one.",
-)
 
 
 class SourcePanel(QWidget):
@@ -37,13 +42,20 @@ class SourcePanel(QWidget):
     model_chosen = Signal(str)
     file_asked = Signal()
     borrowing_chosen = Signal(bool)
+    unload_asked = Signal()
+    load_asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._image = LayerCombo(Image, "The image to segment")
         self._model = QComboBox()
+        self._model.setAccessibleName("Model")
         self._model.setToolTip("The network; what is not on disk is downloaded once when chosen")
         let_shrink(self._model)
+        menu = QMenu(self)
+        self.unload, self.load = QAction("Unload the model", menu), QAction("Load it again", menu)
+        menu.addActions([self.unload, self.load])
+        self.more = make_menu_button("Give the model's memory back", menu)
         self._borrowing = QCheckBox("Refine with micro")
         self._borrowing.setToolTip("Let micro, which knows microscopy, follow the outline of each mask of this model")
         self._note = wrapped()
@@ -51,12 +63,17 @@ class SourcePanel(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self._image.native)
-        form.addRow("Model", self._model)
+        models = QHBoxLayout()
+        models.addWidget(self._model)
+        models.addWidget(self.more)
+        form.addRow("Model", models)
         form.addRow(self._borrowing)
         form.addRow(self._note)  # below, as it comes and goes with the tick
         self._image.chosen.connect(self.image_chosen)
         self._model.activated.connect(self._on_model_activated)
         self._borrowing.clicked.connect(self.borrowing_chosen)
+        self.unload.triggered.connect(self.unload_asked)
+        self.load.triggered.connect(self.load_asked)
 
     @property
     def image(self) -> Image | None:
@@ -91,6 +108,11 @@ class SourcePanel(QWidget):
         self._borrowing.setVisible(borrowing is not None)
         self._borrowing.setChecked(bool(borrowing))
 
+    def set_memory(self, *, can_unload: bool, can_load: bool) -> None:
+        """Say whether the model can be taken out of memory, or brought back."""
+        self.unload.setEnabled(can_unload)
+        self.load.setEnabled(can_load)
+
     def close_combos(self) -> None:
         """Let go of the layers."""
         self._image.close()
@@ -118,20 +140,23 @@ class PromptPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.positive = make_button("Adds", "Click what belongs to the object [N switches]")
-        self.negative = make_button("Removes", "Click what does not belong to it [N switches]; Alt-click does so once")
+        self.positive = make_button("Adds", "Click what belongs to the object", "switch", names_key=False)
+        self.negative = make_button(
+            "Removes", "Click what does not belong to it; Alt-click does so once", "switch", names_key=False
+        )
         self.box = make_button(
-            "Box (Q)", "Drag a box around the object; polygons and ellipses in that layer are rough outlines"
+            "Box", "Drag a box around the object; polygons and ellipses in that layer are rough outlines", "box"
         )
         self.scribble = make_button(
-            "Scribble (H)", "Draw a line over what belongs to the object, or does not, as Adds or Removes says"
+            "Scribble", "Draw a line over what belongs to the object, or does not, as Adds or Removes says", "scribble"
         )
-        self.guess = make_button("Next guess", "One click can mean a part or the whole: show the next guess [G]")
-        self.keep = make_button("Keep", "Write the outline into the objects layer and begin the next object [K]")
-        self.undo = make_button("Undo (U)", "Undo")
-        self.redo = make_button("Redo (⇧U)", "Do again [Shift-U]")
-        self.clear = make_button("Clear (W)", "Take away the prompts of this object")
+        self.guess = make_button("Next guess", key="guess", names_key=False)
+        self.keep = make_button("Keep", key="keep", names_key=False)
+        self.undo = make_button("Undo", key="undo")
+        self.redo = make_button("Redo", key="redo")
+        self.clear = make_button("Clear", key="clear")
         self._overlap = QComboBox()
+        self._overlap.setAccessibleName("Overlap")
         self._overlap.setToolTip("Whose a pixel is that already belongs to an object")
         self._overlap.addItem("Earlier object stays", "keep")
         self._overlap.addItem("New object wins", "overwrite")
@@ -153,9 +178,9 @@ class PromptPanel(QWidget):
         self.keep.setEnabled(snapshot.can_keep)
         self.keep.setText(snapshot.keep)
         self.clear.setEnabled(snapshot.can_clear)
-        for button, what, key in ((self.undo, snapshot.undo, "U"), (self.redo, snapshot.redo, "Shift-U")):
+        for button, name, what in ((self.undo, "undo", snapshot.undo), (self.redo, "redo", snapshot.redo)):
             button.setEnabled(bool(what))
-            button.setToolTip(f"{what} [{key}]" if what else f"nothing [{key}]")
+            button.setToolTip(snapshot.keys.tip(name, what or "nothing"))
 
     def set_overlap(self, overlap: Overlap) -> None:
         """Show whose a shared pixel is."""
@@ -226,10 +251,9 @@ class StatusPanel(QWidget):
         font = self.status.font()
         font.setBold(True)
         self.status.setFont(font)
-        first_use = Section("First steps", wrapped("\n".join(FIRST_USE)))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self._bar, self.status, self.hint, first_use):
+        for widget in (self._bar, self.status, self.hint):
             column.addWidget(widget)
 
     def set_snapshot(self, snapshot: Snapshot) -> None:

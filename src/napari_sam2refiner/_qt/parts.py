@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFrame,
     QLabel,
+    QMenu,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -20,8 +21,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sam2refiner.viewer.keys import Bindings
+
 if TYPE_CHECKING:
     from napari.layers import Layer
+
+FOCUS = "border: 1px solid #3f8cff"  # napari's themes do not show it; seen on light and on dark ground
+FOCUSABLE = ("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QCheckBox", "QTableView")
+FOCUS_STYLE = f"{', '.join(f'{kind}:focus' for kind in FOCUSABLE)} {{ {FOCUS}; }}"
+KEYED = "sam2refiner_key"  # a button's property: name of its key, text, tooltip
 
 
 class LayerCombo(QObject):
@@ -74,14 +82,54 @@ class LayerCombo(QObject):
         self._combo.choices = ()
 
 
-def make_button(text: str, tooltip: str) -> QPushButton:
-    """Return a button that leaves the keyboard to the image, whose keys do the same."""
+def make_button(text: str, tooltip: str = "", key: str = "", *, names_key: bool = True) -> QPushButton:
+    """Return a button that leaves the keyboard to the image, whose keys do the same.
+
+    Parameters
+    ----------
+    text, tooltip : str
+        The tooltip is by default what the key does.
+    key : str
+        Name of the key that does the same, if there is one; `show_keys` shows another that is chosen for it.
+    names_key : bool
+        Whether the button's text names the key, too.
+    """
     button = QPushButton(text)
     button.setToolTip(tooltip)
+    if key:
+        button.setProperty(KEYED, (key, text if names_key else "", tooltip))
+        _show_key(button, Bindings())
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 12)
+    button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 12)
     return button
+
+
+def make_menu_button(tooltip: str, menu: QMenu) -> QToolButton:
+    """Return a small button that opens a menu."""
+    button = QToolButton()
+    button.setText("⋯")
+    button.setToolTip(tooltip)
+    button.setAccessibleName(tooltip)
+    button.setMenu(menu)
+    button.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # the dots say it, and it would hide them
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return button
+
+
+def show_keys(widget: QWidget, keys: Bindings) -> None:
+    """Let every button in a widget say which key does the same."""
+    for button in widget.findChildren(QPushButton):
+        if button.property(KEYED) is not None:
+            _show_key(button, keys)
+
+
+def _show_key(button: QPushButton, keys: Bindings) -> None:
+    name, text, tooltip = button.property(KEYED)
+    button.setToolTip(keys.tip(name, tooltip))
+    if text:
+        button.setText(text + keys.after(name))
 
 
 class ThinBar(QProgressBar):
@@ -122,7 +170,8 @@ class Section(QWidget):
         self._title.setChecked(is_open)
         self._title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         # An open section is no chosen option, which is what a theme's colour for checked buttons would say.
-        self._title.setStyleSheet("QToolButton { background: transparent; border: none; padding: 2px; }")
+        plain = "background: transparent; border: none; padding: 2px;"
+        self._title.setStyleSheet(f"QToolButton {{ {plain} }} QToolButton:focus {{ {FOCUS}; }}")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._title)

@@ -34,8 +34,9 @@ class PromptingPanel(QWidget):
         for chooser in (self.boxes, self.labels):
             let_shrink(chooser)
         self.use_label = make_button(
-            "Use label (⇧H)",
+            "Use label",
             "Take the label that is selected in that layer as a rough outline, or by the key the one under the mouse",
+            "label",
         )
         self.take_prompts = make_button(
             "Take prompts", "Take those of the Points and Shapes layers that are selected in the layer list"

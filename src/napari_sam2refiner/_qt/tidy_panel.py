@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from napari_sam2refiner._qt.parts import Section
 from napari_sam2refiner.labels.tidy import Tidying
@@ -47,6 +48,13 @@ class TidyPanel(QWidget):
     def tidying(self) -> Tidying:
         """What is chosen."""
         return Tidying(self.smooth.value(), self.fill_holes.isChecked(), self.specks.value())
+
+    def set_tidying(self, tidying: Tidying) -> None:
+        """Show a choice."""
+        with signals_blocked(self):
+            self.smooth.setValue(tidying.smooth)
+            self.fill_holes.setChecked(tidying.fill_holes)
+            self.specks.setValue(tidying.specks)
 
     def _on_changed(self) -> None:
         self._section.setText("Tidy masks (on)" if self.tidying else "Tidy masks")

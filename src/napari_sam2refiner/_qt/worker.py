@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -14,6 +16,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Tell, perform
 
 Done = Callable[[Outcome], None]
+
+
+SLOW_IMPORT = "pandas"  # for which napari's first layer with features would stop the window for 0.4 s
 
 
 class SupersededError(Exception):
@@ -85,3 +90,11 @@ class Worker(QObject):
     def _on_performed(self, done: Done, outcome: Outcome) -> None:
         if not self._is_closed:
             done(outcome)
+
+
+def warm_up(worker: Worker | None, done: Callable[[], None]) -> bool:
+    """Import, off the GUI thread, what layers need; return whether it is there already, else `done` is called."""
+    if worker is None or SLOW_IMPORT in sys.modules:
+        return True
+    worker.submit(Job("import", lambda _: import_module(SLOW_IMPORT)), lambda _: done())
+    return False

@@ -104,6 +104,7 @@ class Controller:
             on_started=self._on_load_started,
             on_replaced=self._answers.clear,
             on_finished=self._on_load_finished,
+            on_unloaded=self._say,
         )
         self._listing = Listing(state, submit, self._at_hand)
         self.prompting = Prompting(
@@ -117,7 +118,14 @@ class Controller:
         )
         self.objects = ObjectActs(state, self._at_hand, self._list_and_say, self._fail_because, self._drop_answers)
         self.everything = Everything(
-            EverythingState(), state, segmenter, submit, self._at_hand, self._list_and_say, self._fail
+            EverythingState(),
+            state,
+            segmenter,
+            submit,
+            self._at_hand,
+            self._list_and_say,
+            self._fail,
+            self._models.wake,
         )
         self.is_closed = False
 
@@ -134,6 +142,14 @@ class Controller:
     def choose_model(self, name: str | None) -> None:
         """Load a model, off this thread. The newest choice wins."""
         self._models.choose_model(name)
+
+    def unload_model(self) -> None:
+        """Give the memory back that the model takes up, until the next prompt."""
+        self._models.unload()
+
+    def reload_model(self) -> None:
+        """Load the model again that was taken out of memory."""
+        self._models.wake()
 
     def set_borrowing(self, borrowing: bool) -> None:
         """Choose whether `micro` refines the masks of a model without a refiner; what is shown is asked for again."""
@@ -499,6 +515,8 @@ class Controller:
 
     def _ask(self) -> None:
         """Ask for a mask of the draft at hand, unless there is one or nothing says where the object is."""
+        if self._work is not None and self._work.draft(self._work.canvas.plane).is_question:
+            self._models.wake()
         if not self._can_ask():
             return
         assert self._work is not None

@@ -74,6 +74,8 @@ class Everything:
         Called with one sentence when the result has changed.
     report : callable
         Takes one sentence about what went wrong.
+    wake : callable
+        Has the model loaded again that was taken out of memory.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class Everything:
         at_hand: Callable[[], Work | None],
         on_written: Callable[[str], None],
         report: Callable[[str], None],
+        wake: Callable[[], None],
     ) -> None:
         self.state = state
         self._dock = dock
+        self._wake = wake
         self._segmenter, self._submit = segmenter, submit
         self._at_hand, self._on_written, self._report = at_hand, on_written, report
         self._runs = 0
@@ -111,6 +115,7 @@ class Everything:
         if self._dock.too_large_to_list:
             self._fail("This plane is too large to be segmented as a whole here; crop it, or click on its objects.")
             return
+        self._wake()
         self._runs += 1
         run = self._runs
         self.state.running, self.state.share = True, None

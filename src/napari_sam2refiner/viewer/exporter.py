@@ -152,7 +152,7 @@ def _export(wish: Wish, at_hand: ImageAtHand) -> str:
     labels = np.array(at_hand.labels)  # the user may paint meanwhile
     ids = ids_in(labels)
     if not ids:
-        msg = "There are no objects to export; keep some first (K)."
+        msg = "There are no objects to export; keep some first."
         raise InvalidLabelsError(msg)
     image = np.asarray(at_hand.image) if one.name == "csv" and at_hand.image is not None else None
     axes = wish.axes(labels.ndim)

@@ -199,6 +199,7 @@ class Follower(Runner[FollowState, StackPair]):
         if self._shown is not None and (request.key, request.planes) != (self._shown.key, self._shown.planes):
             self._forget()
             request = ask({})
+        self._models.wake()
         self._runs += 1
         run = self._run = _Run(self._runs, pair, request)
         self._shown = _Shown(pair, request.key, request.planes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePath
 
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, Segmenter
 from napari_sam2refiner.viewer.state import ModelChoice, ModelState
@@ -28,11 +29,13 @@ class ModelLoader:
         Called when another model answers from now on.
     on_finished : callable
         Takes one sentence about what went wrong, or nothing, when the newest choice is settled.
+    on_unloaded : callable
+        Takes one sentence when the model has been taken out of memory.
 
     Attributes
     ----------
     loaded : str or None
-        The model that answers.
+        The model that answers; none once it was taken out of memory, until it is loaded again.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class ModelLoader:
         on_started: Callable[[], None],
         on_replaced: Callable[[], None],
         on_finished: Callable[[str], None],
+        on_unloaded: Callable[[str], None],
     ) -> None:
         self._state = state
         self._segmenter = segmenter
@@ -51,6 +55,7 @@ class ModelLoader:
         self._on_started = on_started
         self._on_replaced = on_replaced
         self._on_finished = on_finished
+        self._on_unloaded = on_unloaded
         self._loads = 0
         self._is_closed = False
         self.loaded: str | None = None
@@ -61,35 +66,55 @@ class ModelLoader:
             self._load(path)
 
     def choose_model(self, name: str | None) -> None:
-        """Load a model that is not chosen yet."""
-        if not self._is_closed and name is not None and name != self._state.model:
+        """Load a model that is not chosen yet, or not in memory any more."""
+        is_there = name == self._state.model and not self._state.unloaded
+        if not self._is_closed and name is not None and not is_there:
             self._load(name)
+
+    def unload(self) -> None:
+        """Take the model out of memory, with all that it has seen; it stays chosen."""
+        if self._is_closed or self._state.loading or self.loaded is None:
+            return
+        self.loaded, self._state.unloaded = None, True
+        self._submit(Job("unload", self._segmenter.unload), partial(self._on_given_back, self._loads))
+
+    def wake(self) -> None:
+        """Load the model again that was taken out of memory; what is asked of the worker next finds it there."""
+        if not self._is_closed and self._state.unloaded and self._state.model is not None:
+            self._load(self._state.model, is_same=True)
 
     def close(self) -> None:
         """Wait for no model any more."""
         self._loads += 1
         self._is_closed = True
 
-    def _load(self, name: str) -> None:
+    def _load(self, name: str, *, is_same: bool = False) -> None:
         self._loads += 1
         self._state.model = name
-        self._state.loading, self._state.loaded = True, None
+        self._state.loading, self._state.loaded, self._state.unloaded = True, None, False
         self._on_started()
         load = self._loads
         run, tell = partial(self._segmenter.load, name), partial(self._on_progressed, load)
         job = Job("load", run, tell, lambda: load == self._loads)
-        self._submit(job, partial(self._on_loaded, load, name))
+        self._submit(job, partial(self._on_loaded, load, name, is_same))
+
+    def _on_given_back(self, load: int, outcome: Outcome) -> None:
+        if load == self._loads and not self._is_closed:
+            size = f": {outcome.value / 1e6:,.0f} MB of memory are free again" if outcome.value else ""
+            name = PurePath(self._state.model or "").name
+            self._on_unloaded(outcome.error or f"{name} is unloaded{size}. It loads again when it is needed.")
 
     def _on_progressed(self, load: int, share: float) -> None:
         if load == self._loads:
             self._state.loaded = share
 
-    def _on_loaded(self, load: int, name: str, outcome: Outcome) -> None:
+    def _on_loaded(self, load: int, name: str, is_same: bool, outcome: Outcome) -> None:
         if self._is_closed:
             return
         if not outcome.error:  # it answers from now on, also when another has been chosen meanwhile
             self.loaded = name
-            self._on_replaced()
+            if not is_same:
+                self._on_replaced()
         if load != self._loads:
             return
         self._state.loading, self._state.loaded = False, None

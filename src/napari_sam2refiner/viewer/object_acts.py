@@ -57,7 +57,8 @@ class ObjectActs:
         plane, found = work.canvas.plane, meant[0]
         before = work.draft(plane)
         if before.marks or before.reopened:
-            self.say("Keep the object at hand (K) or clear it (W) first.")
+            key = self.state.keys.after
+            self.say(f"Keep the object at hand{key('keep')} or clear it{key('clear')} first.")
             return
         labels = work.canvas.labels_on(plane)
         place = work.canvas.place_of(plane, found)
@@ -205,7 +206,8 @@ class ObjectActs:
         opened = work.draft(work.canvas.plane).object_id
         is_open = opened is not None and (ids is None or opened in ids)
         if is_open:
-            self.say(f"Keep object {opened}, which is open, or leave it as it was (W) first.")
+            left = f"leave it as it was{self.state.keys.after('clear')}"
+            self.say(f"Keep object {opened}, which is open, or {left} first.")
         return is_open
 
     def _change(self, work: Work, act: Callable[[npt.NDArray[Any]], Patch], failure: str) -> Written | None:

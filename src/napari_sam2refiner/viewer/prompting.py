@@ -97,7 +97,8 @@ class Prompting:
             return
         free = {plane: one for plane, one in marks.items() if not _is_begun(work.draft(plane))}
         if not free:
-            self._say("Keep the object at hand (K) or clear it (W) first.")
+            key = self._state.keys.after
+            self._say(f"Keep the object at hand{key('keep')} or clear it{key('clear')} first.")
         elif self._state.apart:
             self._put_marks(work, "taking prompts", {plane: one.parted() for plane, one in free.items()})
         else:

@@ -98,6 +98,7 @@ class Relabeller(Runner[RelabelState, LabelledImage]):
         if pair.obstacle:
             self._fail(pair.obstacle)
             return
+        self._models.wake()
         self._runs += 1
         run, plane = self._runs, pair.plane
         self._pair = pair

@@ -85,6 +85,7 @@ class Runner(ABC, Generic[S, P]):
             on_started=partial(self._say, ""),
             on_replaced=lambda: None,
             on_finished=self._on_load_finished,
+            on_unloaded=self._say,
         )
         self._runs = 0
         self.is_closed = False
@@ -100,6 +101,15 @@ class Runner(ABC, Generic[S, P]):
     def choose_model(self, name: str | None) -> None:
         """Load a model, off this thread. The newest choice wins."""
         self._models.choose_model(name)
+
+    def unload_model(self) -> None:
+        """Give the memory back that the model takes up, until the next run; not while there is one."""
+        if not self.state.running:
+            self._models.unload()
+
+    def reload_model(self) -> None:
+        """Load the model again that was taken out of memory."""
+        self._models.wake()
 
     def set_borrowing(self, borrowing: bool) -> None:
         """Choose whether `micro` refines the masks of a model without a refiner, from the next run on."""

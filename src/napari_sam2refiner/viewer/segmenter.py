@@ -17,6 +17,7 @@ from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.everything import Filters, FoundObject, segment_everything
 from napari_sam2refiner.sessions.relabel import Change, refine_labels
 from napari_sam2refiner.viewer.drafts import Answered
+from napari_sam2refiner.viewer.memory import give_back, resident
 from napari_sam2refiner.viewer.several import Known, find_each, summary_of
 
 if TYPE_CHECKING:
@@ -229,7 +230,8 @@ class Job:
 
     Attributes
     ----------
-    kind : "load", "prepare", "answer", "everything", "list", "restore", "relabel", "follow", "exchange" or "forget"
+    kind : "import", "load", "unload", "prepare", "answer", "everything", "list", "restore", "relabel", "follow",
+        "exchange" or "forget"
     run : callable
         The work; may call its argument with the share that is done, 0 to 1. That call raises when nobody waits for the
         job any more.
@@ -240,7 +242,18 @@ class Job:
     """
 
     kind: Literal[
-        "load", "prepare", "answer", "everything", "list", "restore", "relabel", "follow", "exchange", "forget"
+        "import",
+        "load",
+        "unload",
+        "prepare",
+        "answer",
+        "everything",
+        "list",
+        "restore",
+        "relabel",
+        "follow",
+        "exchange",
+        "forget",
     ]
     run: Callable[[Tell], Any]
     on_progress: Tell | None = None
@@ -310,6 +323,16 @@ class Segmenter:
         self._sessions.clear()
         self._stack = None
         return getattr(self._model, "second", None) is not None
+
+    def unload(self, _tell: Tell) -> int | None:
+        """Let go of the model and of all that it has seen; return how many bytes that gave back, if known."""
+        before = resident()
+        self._model = None
+        self._sessions.clear()
+        self._stack = None
+        give_back()
+        after = resident()
+        return None if before is None or after is None else max(before - after, 0)
 
     def prepare(self, request: Request, tell: Tell) -> None:
         """Look at the plane, so that the first click need not wait for it; a click in between ends this."""

@@ -12,6 +12,7 @@ from psygnal import EventedModel
 
 from napari_sam2refiner.labels.tidy import Tidying
 from napari_sam2refiner.viewer.guesses import Guess
+from napari_sam2refiner.viewer.keys import Bindings
 from napari_sam2refiner.viewer.objects import ObjectRow
 
 Overlap = Literal["keep", "overwrite"]
@@ -78,6 +79,8 @@ class ModelState(EventedModel):
         What there is, and what is chosen.
     loading, loaded : bool, float or None
         Whether the model is being read or downloaded, and the share of a download that is there.
+    unloaded : bool
+        Whether the chosen model was taken out of memory, until somebody needs it.
     borrowing : bool
         Whether `micro` is to refine the masks of models that have no refiner of their own.
     """
@@ -86,6 +89,7 @@ class ModelState(EventedModel):
     model: str | None = None
     loading: bool = False
     loaded: float | None = None
+    unloaded: bool = False
     borrowing: bool = False
 
     @property
@@ -107,6 +111,11 @@ class ModelState(EventedModel):
     def refines(self) -> bool:
         """Whether masks are to be refined: by the model's own refiner always, by `micro` if that is wanted."""
         return self.borrowing or not self.can_borrow
+
+    @property
+    def can_unload(self) -> bool:
+        """Whether there is a model in memory that can be taken out of it."""
+        return self.model is not None and not self.loading and not self.unloaded
 
     @property
     def load_news(self) -> str:
@@ -170,6 +179,10 @@ class DockState(ModelState):
         Whose a pixel is that already belongs to an object.
     tidying : Tidying
         What is done to masks before they are shown and kept.
+    keys : Bindings
+        Which key does what, for the hints.
+    has_begun, first_steps : bool
+        Whether the dock has looked for an image, and whether it is to say how it goes, until something was kept.
     """
 
     image: str | None = None
@@ -203,6 +216,9 @@ class DockState(ModelState):
     news: str = ""
     overlap: Overlap = "keep"
     tidying: Tidying = Tidying()
+    keys: Bindings = Bindings()
+    has_begun: bool = False
+    first_steps: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +245,12 @@ class Snapshot:
         Which of them is shown.
     kinds : tuple of str
         Classes that objects have.
+    keys : Bindings
+        Which key does what.
+    needs_image : bool
+        Whether there is none.
+    needs_steps, knows_steps : bool
+        Whether the first steps are to be said, and whether they are done.
     """
 
     status: str
@@ -249,6 +271,10 @@ class Snapshot:
     guesses: tuple[tuple[int, str], ...]
     guess: int
     kinds: tuple[str, ...]
+    keys: Bindings
+    needs_image: bool
+    needs_steps: bool
+    knows_steps: bool
 
 
 def resolve(state: DockState) -> Snapshot:
@@ -266,8 +292,8 @@ def resolve(state: DockState) -> Snapshot:
         can_cycle=can_click and settled and state.candidates > 1,
         can_change=state.image is not None and not state.obstacle,
         negative=state.negative,
-        keep=f"Keep {state.at_hand} (K)" if state.at_hand > 1 else f"Keep as {state.next_id} (K)",
-        cycle=f"Guess {state.candidate + 1} of {state.candidates} (G)" if state.candidates > 1 else "Next guess (G)",
+        keep=_keeping(state) + state.keys.after("keep"),
+        cycle=_guess(state) + state.keys.after("guess"),
         undo=state.undo,
         redo=state.redo,
         earlier="" if state.earlier is None else f"Work on this image from {_moment(state.earlier)} was kept.",
@@ -275,6 +301,10 @@ def resolve(state: DockState) -> Snapshot:
         guesses=_guesses(state) if can_click and settled else (),
         guess=state.candidate,
         kinds=tuple(sorted({row.named.kind for row in state.objects if row.named.kind})),
+        keys=state.keys,
+        needs_image=state.has_begun and state.image is None,
+        needs_steps=state.first_steps and state.image is not None and state.next_id == 1,
+        knows_steps=state.first_steps and state.image is not None and state.next_id > 1,
     )
 
 
@@ -287,6 +317,16 @@ def explain_not_keeping(state: DockState) -> str:
     if state.candidates:
         return "Nothing was kept: the mask is empty."
     return "There is nothing to keep yet."
+
+
+def _keeping(state: DockState) -> str:
+    """Say as what is kept what is at hand."""
+    return f"Keep {state.at_hand}" if state.at_hand > 1 else f"Keep as {state.next_id}"
+
+
+def _guess(state: DockState) -> str:
+    """Say which guess is shown."""
+    return f"Guess {state.candidate + 1} of {state.candidates}" if state.candidates > 1 else "Next guess"
 
 
 def _prompts(state: DockState) -> int:
@@ -342,6 +382,7 @@ def _preview(state: DockState) -> str:
 
 def _hint(state: DockState) -> str:
     """Say what to do next."""
+    key = state.keys.after
     if state.image is None:
         return "Open an image (File > Open, or File > Open Sample > SAM2Refiner), then choose it above."
     if state.obstacle:
@@ -353,8 +394,8 @@ def _hint(state: DockState) -> str:
     if state.answering or (state.loading and _prompts(state)):
         return "You can go on clicking: the newest prompt wins."
     if state.reopened:
-        left = "leave it as it was (W)"
-        return f"Object {state.reopened} is open: click what is missing or too much (N), then keep it (K), or {left}."
+        acts = f"click what is missing or too much{key('switch')}, then keep it{key('keep')}"
+        return f"Object {state.reopened} is open: {acts}, or leave it as it was{key('clear')}."
     if _prompts(state) == 0:
         return "Click on an object."
     if state.positives + state.boxes + state.areas == 0:
@@ -362,9 +403,10 @@ def _hint(state: DockState) -> str:
     if state.candidates == 0:
         return "Change a prompt to try again."
     if state.at_hand > 1:
-        return "A click corrects the object whose box it is in. Right? Keep them all (K)."
+        return f"A click corrects the object whose box it is in. Right? Keep them all{key('keep')}."
     if state.pixels == 0:
         return "Click elsewhere on the object, or draw a box around it."
     if state.candidates > 1:
-        return "Wrong part? Try the next guess (G), or click what is missing. Right? Keep it (K)."
-    return "Click what is missing, remove what is too much (N, then click), or keep it (K)."
+        return f"Wrong part? Try the next guess{key('guess')}, or click what is missing. Right? Keep it{key('keep')}."
+    too_much = f"remove what is too much{key('switch', ', then click')}"
+    return f"Click what is missing, {too_much}, or keep it{key('keep')}."

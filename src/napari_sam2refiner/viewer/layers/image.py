@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
 MARKED: tuple[Role, ...] = ("prompts", "regions")
+STACKED: tuple[Role, ...] = ("result", "preview", "regions", "prompts")  # from below
+FIRST_ROLES: tuple[Role, ...] = ("result", "prompts")
+LATER_ROLES: tuple[Role, ...] = ("regions", "preview")
 TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 BOXING, SCRIBBLING = "add_rectangle", "add_path"
 
@@ -92,6 +95,8 @@ class ImageLayers:
     defer : callable
         Calls its argument once the event at hand is dealt with: napari removes several layers in one loop, which must
         not be changed from inside.
+    later : callable, optional
+        Calls its argument some time, in order, once the window has drawn; at once when left out.
 
     Signals
     -------
@@ -115,8 +120,15 @@ class ImageLayers:
     names_changed = Signal()
     line_drawn = Signal(object)
 
-    def __init__(self, viewer: ViewerModel, image: Image, defer: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        defer: Callable[[Callable[[], None]], None],
+        later: Callable[[Callable[[], None]], None] = lambda call: call(),
+    ) -> None:
         self._viewer = viewer
+        self._later = later
         self._image = image
         self._view = ImageView(viewer, image)
         self._given = GivenLayers(viewer, image, self._view)
@@ -185,14 +197,21 @@ class ImageLayers:
     # -- being in the viewer ---------------------------------------------------------------------------------------
 
     def attach(self) -> None:
-        """Put the layers into the viewer; the next click is a point."""
+        """Put the layers into the viewer, those that a click needs first; the next click is a point."""
         if self._is_attached:
             return
         self._is_attached = True
-        for role in ("result", "preview", "regions", "prompts"):
+        for role in FIRST_ROLES:
             self._layer(role)
         self._seen = (self.plane, self.obstacle)
         self.start_clicking()
+        for role in LATER_ROLES:
+            self._later(partial(self._complete, role))
+
+    def _complete(self, role: Role) -> None:
+        """Add a layer that could wait, where it is not there yet."""
+        if self._is_attached and self.exists:
+            self._layer(role)
 
     def detach(self) -> None:
         """Take the layers out of the viewer, all but a result that was written to; they keep what they hold."""
@@ -563,9 +582,8 @@ class ImageLayers:
         """Put a layer into the viewer: the result below the tools, the tools on top in their order."""
         layers = self._viewer.layers
         active = layers.selection.active
-        above = {"result": "preview", "preview": "regions", "regions": "prompts", "prompts": ""}[role]
-        upper = self._layers.get(cast("Role", above))
-        layers.insert(layers.index(upper) if upper is not None and upper in layers else len(layers), layer)
+        above = [self._layers.get(other) for other in STACKED[STACKED.index(role) + 1 :]]
+        layers.insert(next((layers.index(upper) for upper in above if upper in layers), len(layers)), layer)
         if active is not None and active in layers:
             layers.selection.active = active
 
