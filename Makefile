@@ -6,14 +6,16 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PACKAGE := napari_sam2refiner
 DISPLAYED := scripts/with-display.sh
+# What another version of mkdocs will be like is no warning about these pages.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 STAMP := .venv/.set-up
 # Further arguments for the program behind a target: make test ARGS="-k prompts -x"
 ARGS ?=
 
-.PHONY: help setup qt demo test lint style types directions manifest format screenshots benchmark clean
+.PHONY: help setup qt demo test lint style types directions manifest format docs docs-serve screenshots benchmark clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with the package, its extras and the tools
 
@@ -49,7 +51,13 @@ format: $(STAMP) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-screenshots: qt ## take the pictures of the README and the docs again
+docs: $(STAMP) ## build the site of the documentation into site/; a warning is an error
+	$(MKDOCS) build --strict $(ARGS)
+
+docs-serve: $(STAMP) ## show the site at http://localhost:8000 and follow what is edited
+	$(MKDOCS) serve $(ARGS)
+
+screenshots: qt ## take the pictures of the README and the docs again; ARGS names some stories
 	$(DISPLAYED) $(BIN)/python scripts/screenshots.py $(ARGS)
 
 benchmark: qt ## run each program in benchmarks/
@@ -58,5 +66,5 @@ benchmark: qt ## run each program in benchmarks/
 	done
 
 clean: ## remove the set-up, caches and what the demo wrote
-	rm -rf .venv .setup .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist demo
+	rm -rf .venv .setup .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist demo site
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -56,4 +56,4 @@ export UV_PYTHON_PREFERENCE=system
 [ -s /etc/ssl/certs/ca-certificates.crt ] && export UV_SYSTEM_CERTS=true
 unset VIRTUAL_ENV
 "$uv" venv --quiet --allow-existing --python '>=3.11,<3.15' .venv
-"$uv" pip install --python .venv/bin/python --editable '.[all,train,evaluate,dev]'
+"$uv" pip install --python .venv/bin/python --editable '.[all,train,evaluate,docs,dev]'

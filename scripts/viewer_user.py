@@ -1,11 +1,11 @@
-"""Somebody with a mouse in front of a napari viewer with the dock; for pictures and measurements."""
+"""Somebody with a mouse in front of a napari viewer with a dock; for pictures and measurements."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import napari
 import numpy as np
@@ -14,34 +14,46 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_sam2refiner._qt.dock import SegmentDock
+from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner.viewer.autosave import FOLDER_VARIABLE
 
 os.environ.setdefault(FOLDER_VARIABLE, tempfile.mkdtemp())  # what is done for a picture is nobody's work
 
+D = TypeVar("D", bound=ModelDock)
+DOCK_WIDTH = 320
+
 
 class User:
-    """Opens a viewer with an image and the dock.
+    """Opens a viewer, with an image if there is one.
 
     Parameters
     ----------
-    image : array
-    layer : dict
+    image : array, optional
+    layer : dict, optional
         What `add_image` takes besides.
     size : (int, int)
         Width and height of the window.
     """
 
-    def __init__(self, image: Any, layer: dict[str, Any], size: tuple[int, int] = (1280, 800)) -> None:
+    def __init__(
+        self, image: Any = None, layer: dict[str, Any] | None = None, size: tuple[int, int] = (1280, 800)
+    ) -> None:
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(*size)
-        self.viewer.add_image(image, **layer)
+        if image is not None:
+            self.viewer.add_image(image, **(layer or {}))
         self.dock: SegmentDock | None = None
 
     def open_dock(self) -> SegmentDock:
-        """Open the dock; its model loads meanwhile."""
-        self.dock = SegmentDock(self.viewer)
-        self.viewer.window.add_dock_widget(self.dock, name="Segment objects by clicks")
+        """Open the dock for clicks; its model loads meanwhile."""
+        self.dock = self.open(SegmentDock(self.viewer), "Segment objects by clicks")
         return self.dock
+
+    def open(self, dock: D, name: str) -> D:
+        """Put a dock into the window."""
+        holder = self.viewer.window.add_dock_widget(dock, name=name)
+        self.canvas.window().resizeDocks([holder], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+        return dock
 
     @property
     def is_idle(self) -> bool:
@@ -59,9 +71,7 @@ class User:
 
     def click(self, y: float, x: float) -> None:
         """Click on a pixel of the image; returns at once."""
-        canvas = next(
-            w for w in QApplication.allWidgets() if type(w).__name__ == "CanvasBackendDesktop" and w.isVisible()
-        )
+        canvas = self.canvas
         place = self.place(canvas, y, x)
         left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
         for kind, button, held in (
@@ -73,11 +83,22 @@ class User:
             event = QMouseEvent(kind, QPointF(place), above, button, held, Qt.KeyboardModifier.NoModifier)
             QApplication.sendEvent(canvas, event)
 
+    @property
+    def canvas(self) -> QWidget:
+        """What the image is drawn on; of the window opened last, where there are several."""
+        widgets = QApplication.allWidgets()
+        return next(w for w in reversed(widgets) if type(w).__name__ == "CanvasBackendDesktop" and w.isVisible())
+
     def place(self, canvas: QWidget, y: float, x: float) -> QPoint:
         """Return where on the canvas a pixel of the image is."""
-        camera = getattr(self.viewer, "scene", self.viewer).camera
+        camera = self.camera
         down, across = (np.array([y, x]) - np.array(camera.center[-2:])) * camera.zoom
         return QPoint(round(across + canvas.width() / 2), round(down + canvas.height() / 2))
+
+    @property
+    def camera(self) -> Any:
+        """Where the viewer looks."""
+        return getattr(self.viewer, "scene", self.viewer).camera
 
 
 def spin(seconds: float) -> None:

@@ -229,7 +229,7 @@ class ImageSession:
             All prompts of the object so far. A single positive click may mean several things: all are `candidates`.
         refine : bool
             Whether to refine the base's answer.
-        local_detail : {"off", "prompted", "on"}
+        local_detail : {"prompted", "off", "on"}
             Whether the refiner looks at the image again at twice the scale: not at all, where the object is, or
             everywhere. Costs an encoding for each quadrant of the image, once.
         previous : Prediction, optional

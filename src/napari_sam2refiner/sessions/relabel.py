@@ -69,7 +69,7 @@ def refine_labels(
         An object whose IoU with what was found is below one minus this is kept as it is; 0 to 1.
     refine : bool
         Whether the refiner works on the base's masks.
-    local_detail : {"off", "prompted", "on"}
+    local_detail : {"prompted", "off", "on"}
         Where it looks at the image in more detail.
     progress : callable, optional
         Called with (objects done, objects there are).
