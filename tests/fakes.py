@@ -11,6 +11,7 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from napari_sam2refiner.labels.write import areas_in, fill, next_free_id, write
+from napari_sam2refiner.planes.lazy import LazyPlane
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction, Survey
 from napari_sam2refiner.viewer.autosave import Identity
@@ -50,7 +51,7 @@ class FakeSession:
         return None if self.image is None else (self.image.shape[0], self.image.shape[1])
 
     def set_image(self, image: npt.NDArray[Any], intensity: str = "percentile") -> Self:
-        self.image = image
+        self.image = image.whole() if isinstance(image, LazyPlane) else image
         self.log.append(("image", image.shape))
         return self
 
