@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_sam2refiner.errors import InvalidPromptError
@@ -47,6 +47,7 @@ def test_points_lie_on_the_line_no_farther_apart_than_the_spacing(places: Any, s
 
 
 @settings(deadline=None)
+@example(np.array([[5.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), 8.0, 3)
 @given(LINES, SPACINGS, st.integers(2, 9))
 def test_more_vertices_on_the_same_line_change_nothing(line: Any, spacing: float, parts: int) -> None:
     finer = [line[:1]]

@@ -75,7 +75,11 @@ def _along(
 
 def _measure(chords: npt.NDArray[np.float64], steps: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.float64]:
     """Return the measure at each end of a chord: the length so far, and `weight` for each radian turned so far."""
-    headings = np.arctan2(*np.diff(chords, axis=0).T)
+    moves = np.diff(chords, axis=0)
+    # A chord whose ends meet, where the line has turned back, goes no way of its own: it goes on as the one before.
+    moving = np.flatnonzero(np.hypot(*moves.T) > ROUNDING * steps[1])
+    before = np.searchsorted(moving, np.arange(len(moves)), side="right") - 1
+    headings = np.arctan2(*moves[moving[np.maximum(before, 0)]].T) if len(moving) else np.zeros(len(moves))
     turned = np.abs((np.diff(headings) + np.pi) % FULL_TURN - np.pi)
     # A turn lies between two chords: half of it counts to each.
     around = np.concatenate([[0.0], turned / 2]) + np.concatenate([turned / 2, [0.0]])

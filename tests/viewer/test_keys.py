@@ -87,6 +87,7 @@ def test_what_has_no_key_names_none() -> None:
 
 
 def test_the_docs_name_every_key() -> None:
-    docs = (Path(__file__).parents[2] / "docs" / "dock.md").read_text(encoding="utf-8")
+    folder = Path(__file__).parents[2] / "docs"
+    docs = "".join((folder / name).read_text(encoding="utf-8") for name in ("dock.md", "stacks.md"))
     named = set(re.findall(r"(?:(?:Shift|Ctrl|Alt)-)*\b(?:F\d+|[A-Z])\b", docs))
     assert set(DEFAULTS.values()) <= named
