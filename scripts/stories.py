@@ -84,7 +84,7 @@ def first_mask() -> Iterator[Shot]:
     yield Shot("start", user)
     (image, layer, _), *_ = samples.tissue()
     user.viewer.add_image(image, **layer)
-    ready(user)
+    ready(user, is_new=True)
     look(user, AT_OTHER_GLAND)
     yield Shot("ready", user)
     click(user, *OTHER_GLAND)
@@ -107,7 +107,6 @@ def objects() -> Iterator[Shot]:
     user = User(image, layer, SIZE)
     dock = user.open_dock()
     ready(user)
-    open_section(dock.status)  # the first steps are known by now
     look(user, AT_NUCLEI)
     dock.controller.start_boxing()
     add_region(user, SCRIBBLE, "path")
@@ -163,7 +162,6 @@ def everything() -> Iterator[Shot]:
     user = User(samples.nuclei_movie()[0], {"name": "nuclei", "colormap": "gray"}, SIZE)
     dock = user.open_dock()
     ready(user)
-    open_section(dock.status)
     open_section(dock.everything)
     dock.everything.find_all.click()
     search = dock.controller.everything.state
@@ -280,10 +278,11 @@ def click_correct_keep() -> Iterator[Frame]:
     yield frame(2500, TOO_MUCH)
 
 
-def ready(user: User) -> None:
-    """Wait for the model and the image."""
+def ready(user: User, *, is_new: bool = False) -> None:
+    """Wait for the model and the image; who is not new knows the first steps."""
     user.wait()
     assert user.dock is not None
+    user.dock.state.first_steps = is_new
     if MODEL_FILE:
         user.dock.controller.choose_file(MODEL_FILE)
         user.wait()
