@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import napari.settings
 import numpy as np
 import pytest
 from bench import MODELS, Bench
@@ -25,14 +26,15 @@ from napari_sam2refiner.viewer.keys import KEYS, Bindings, spell
 
 SHAPE = (60, 80)
 
+needs_preferences = pytest.mark.skipif(
+    not hasattr(napari.settings, "get_plugin_settings"), reason="napari before 0.9 has no Preferences for plugins"
+)
+
 
 @pytest.fixture
 def settings() -> Any:
     """Return what napari keeps for the dock."""
-    found = pytest.importorskip("napari.settings")
-    if not hasattr(found, "get_plugin_settings"):
-        pytest.skip("napari before 0.9 has no Preferences for plugins")
-    return found.get_plugin_settings(PLUGIN).segment
+    return napari.settings.get_plugin_settings(PLUGIN).segment
 
 
 @pytest.fixture
@@ -89,6 +91,7 @@ def test_every_key_does_what_its_button_says(bench: Any) -> None:
     assert {"switch", "box", "guess", "keep", "undo", "redo", "clear", "reopen", "delete", "help"} <= keyed
 
 
+@needs_preferences
 def test_other_keys_are_taken_at_once_and_shown_everywhere(bench: Any, settings: Any, qtbot: Any) -> None:
     user = bench()
     user.click(30, 40)
@@ -118,6 +121,7 @@ def test_a_key_of_another_plugin_stays_its_own(bench: Any, make_napari_viewer_pr
     assert user.dock.prompts.keep.text() == "Keep as 1", "no promise that is not kept"
 
 
+@needs_preferences
 def test_what_is_set_holds_when_the_dock_opens_and_when_it_changes(bench: Any, settings: Any) -> None:
     settings.overlap, settings.smooth, settings.specks = "new object wins", 2.5, 7
     settings.autosave = False
@@ -155,6 +159,7 @@ def test_first_steps_go_with_the_first_object_and_stay_away(bench: Any) -> None:
     assert not again.dock.manners.first_steps.isVisible()
 
 
+@needs_preferences
 def test_the_cross_takes_the_first_steps_away_and_preferences_bring_them_back(bench: Any, settings: Any) -> None:
     user = bench()
     steps = user.dock.manners.first_steps

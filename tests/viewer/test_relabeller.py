@@ -207,3 +207,19 @@ def test_masks_of_a_model_without_a_refiner_are_refined_where_that_is_wanted() -
         desk.relabeller.set_borrowing(wanted)
         desk.refine()
         assert set(desk.session.refined) == {wanted}
+
+
+def test_an_unloaded_model_is_loaded_again_before_it_refines() -> None:
+    desk = Desk(at_once=False)
+    desk.relabeller.unload_model()
+    assert not desk.state.can_unload
+    desk.run()
+    assert "unloaded" in desk.state.status
+    desk.refine()
+    assert [job.kind for job, _ in desk.waiting] == ["load", "relabel"]
+    desk.relabeller.unload_model()
+    assert len(desk.waiting) == 2, "not while something runs"
+    desk.run()
+    desk.run()
+    assert desk.state.changes
+    assert desk.errors == []
