@@ -139,6 +139,7 @@ def test_alt_click_is_negative_once(bench: Any) -> None:
     colors = user.viewer.layers["prompts"].face_color
     np.testing.assert_allclose(colors[0], colors[2])
     assert not np.allclose(colors[0], colors[1])
+    assert [symbol.value for symbol in user.viewer.layers["prompts"].symbol] == ["disc", "x", "disc"]
 
 
 def test_box_by_dragging_and_undo(bench: Any) -> None:

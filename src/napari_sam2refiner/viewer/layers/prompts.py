@@ -204,9 +204,14 @@ def note_new(
             table["object_id"][found.index] = owner
             table["polarity"][found.index] = name_polarity(_is_positive(found.marks))
             ours[owner] = Marks(others=(ours.get(owner, Marks()), found.marks)).joined()
-    # A point that is as it was said beforehand looks so already.
-    if table != before or not mark.positive or isinstance(layer, Shapes):
+    # A point that is as it was said beforehand has its colour already, but the symbol of the one before it.
+    if table != before or isinstance(layer, Shapes) or not _look_right(layer, table, new):
         set_features(layer, table)
+
+
+def _look_right(layer: Points, table: Table, indices: Sequence[int]) -> bool:
+    """Return whether points have the symbols of their polarity."""
+    return all(layer.symbol[index].value == POLARITY_SYMBOLS[table["polarity"][index]] for index in indices)
 
 
 def note_next(layer: Points | Shapes, view: ImageView, mark: NextMark) -> None:
