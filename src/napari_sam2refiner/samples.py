@@ -33,7 +33,8 @@ def tissue() -> list[LayerData]:
 
 def dividing_nuclei() -> list[LayerData]:
     """Return a synthetic time-lapse of nuclei that move and divide, (20, 256, 256) uint8."""
-    return [(nuclei_movie(), {"name": "dividing nuclei", "colormap": "gray"}, "image")]
+    look = {"name": "dividing nuclei", "colormap": "gray", "axis_labels": ("time", "y", "x")}
+    return [(nuclei_movie(), look, "image")]
 
 
 def nuclei_movie(seed: int = 7) -> npt.NDArray[np.uint8]:
