@@ -45,7 +45,7 @@ class Drawings:
     def after(self, moment: float) -> float:
         """Return when the first drawing ended after a moment; the moment itself where there was nothing to draw."""
         while (not self.ends or self.ends[-1] < moment) and time.perf_counter() - moment < UNCHANGED:
-            spin(0.001)
+            spin(0.05)
         return next((end for end in self.ends if end >= moment), moment)
 
 
@@ -61,7 +61,7 @@ def click(user: User, drawings: Drawings, place: tuple[float, float]) -> tuple[f
     start = time.perf_counter()
     user.click(*place)
     while not shown.times or state.answering:
-        spin(0.001)
+        spin(0.05)  # a loop that turns faster would take the interpreter from the worker
         if time.perf_counter() - start > MOST:
             message = f"there was no answer at {place} in {MOST} s"
             raise TimeoutError(message)
@@ -121,6 +121,7 @@ def main() -> None:
     spin(1.0)
     for what, clicking in (("idle", False), ("answering", True)):
         print(f"panning while {what}: {pan(user, drawings, 4.0, clicking=clicking):.0f} pictures a second")
+    user.wait()  # a process must not end while its worker computes
     user.viewer.close()
     if not arguments.viewer_only:
         import predict
