@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from bench import Bench
 from fakes import disc
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QObject, QPoint, Qt
+from qtpy.QtWidgets import QApplication
 from skimage.filters import gaussian
 
 from napari_sam2refiner._qt.channel_panel import ChannelPanel
 from napari_sam2refiner._qt.models import load_model, make_session
+from napari_sam2refiner._qt.settling import Settling
 from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.viewer.channels import ChannelItem, ChannelOffer
+
+if TYPE_CHECKING:
+    from bench import Bench
 
 SHAPE = (60, 80)
 RANDOM = np.random.default_rng(0)
@@ -115,7 +120,27 @@ def test_a_tick_by_the_keyboard(qtbot: Any) -> None:
     assert panel.minimumSizeHint().width() < 300
 
 
-def test_membranes_in_one_channel_and_nuclei_in_another_make_a_cell(make_napari_viewer_proxy: Any, qtbot: Any) -> None:
+def test_what_is_dragged_is_waited_for(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, looked, called = [True], [], []
+
+    def buttons() -> Any:
+        looked.append(held[0])
+        return Qt.MouseButton.LeftButton if held[0] else Qt.MouseButton.NoButton
+
+    monkeypatch.setattr(QApplication, "mouseButtons", buttons)
+    owner = QObject()
+    settling = Settling(owner)
+    tell = partial(called.append, "once")
+    for _ in range(3):
+        settling.add(tell)
+    qtbot.waitUntil(lambda: len(looked) == 2)
+    assert called == []
+    held[0] = False
+    qtbot.waitUntil(lambda: bool(called))
+    assert called == ["once"]
+
+
+def test_membranes_in_one_channel_and_nuclei_in_another_make_a_cell(bench: Any, make_napari_viewer_proxy: Any) -> None:
     """The membranes say how large a cell is, of which the image has only the nucleus."""
     cells = {place: disc((160, 200), *place, 26) for place in ((45, 50), (50, 135), (115, 90))}
     nuclei = np.zeros((160, 200))
@@ -128,7 +153,7 @@ def test_membranes_in_one_channel_and_nuclei_in_another_make_a_cell(make_napari_
         noisy = gaussian(image, 1) * bright + RANDOM.normal(0, 0.05 * bright, image.shape)
         viewer.add_image(noisy, name=name)
     viewer.layers.selection.active = viewer.layers["nuclei"]
-    user = Bench(viewer, qtbot, load=load_model, session=make_session)
+    user = bench(viewer=viewer, load=load_model, session=make_session)
     user.click(*next(iter(cells)))
     assert max(iou(guess, next(iter(cells.values()))) for guess in _guesses(user)) < 0.3
     user.dock.controller.clear()
@@ -140,7 +165,6 @@ def test_membranes_in_one_channel_and_nuclei_in_another_make_a_cell(make_napari_
         found = max(iou(guess, cell) for guess in _guesses(user))
         assert found > 0.8, place
         user.dock.controller.clear()
-    user.close()
 
 
 def _guesses(user: Bench) -> list[Any]:
