@@ -105,6 +105,11 @@ def test_the_list_follows_the_layers_and_three_are_the_most(user: Bench) -> None
     user.wait(lambda: listed(user) == {"cells": False, "stain": False, "more": False})
     user.choose("cells")
     user.wait(lambda: listed(user)["membranes"])
+    user.viewer.layers.clear()
+    user.wait(lambda: not user.dock.channels.isVisible())
+    user.viewer.add_image(SPLIT[0], name="alone")
+    user.wait(lambda: user.dock.channels.isVisible() and user.dock.state.image == "alone" and user.is_idle())
+    assert "No other image layer" in user.dock.channels.note.text()
 
 
 def test_a_tick_by_the_keyboard(qtbot: Any) -> None:

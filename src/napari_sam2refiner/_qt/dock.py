@@ -233,6 +233,7 @@ class SegmentDock(ModelDock):
         can_find = snapshot.can_click and not self.state.loading
         self.everything.set_state(self.controller.everything.state, can_find=can_find)
         self.channels.set_offer(self.state.channels)
+        self.channels.setVisible(not snapshot.needs_image)
         self.manners.show_snapshot(snapshot)
         self.earlier.set_offer(snapshot.earlier)
         self.guesses.set_guesses(snapshot.guesses, snapshot.guess)
