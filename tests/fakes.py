@@ -11,10 +11,12 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from napari_sam2refiner.labels.write import areas_in, fill, next_free_id, write
-from napari_sam2refiner.planes.lazy import LazyPlane
+from napari_sam2refiner.planes.lazy import RegionPlane
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction, Survey
 from napari_sam2refiner.viewer.autosave import Identity
+from napari_sam2refiner.viewer.channels import ChannelItem, ChannelOffer
+from napari_sam2refiner.viewer.layers.source import ArraySource, ComposedSource
 from napari_sam2refiner.viewer.marks import Marks, find_owner
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 
@@ -50,8 +52,11 @@ class FakeSession:
     def shape(self) -> tuple[int, int] | None:
         return None if self.image is None else (self.image.shape[0], self.image.shape[1])
 
-    def set_image(self, image: npt.NDArray[Any], intensity: str = "percentile") -> Self:
-        self.image = image.whole() if isinstance(image, LazyPlane) else image
+    def set_image(
+        self, image: npt.NDArray[Any], intensity: str = "percentile", *, limits: tuple[float, float] | None = None
+    ) -> Self:
+        self.image = image.whole() if isinstance(image, RegionPlane) else image
+        self.limits = limits
         self.log.append(("image", image.shape))
         return self
 
@@ -119,14 +124,38 @@ class FakeSession:
 
 
 class FakeSource:
-    def __init__(self, array: npt.NDArray[Any]) -> None:
-        self.array = array
+    def __init__(self, array: npt.NDArray[Any], limits: tuple[float, float] | None = None) -> None:
+        self.array, self.limits = array, limits
         self.key = self
 
     def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
         return plane.get(self.array)
 
     open = read
+
+
+class FakeChannels:
+    """One other image that can be looked at together with this one, and a contrast from 0 to 1."""
+
+    changed = Signal(str)
+    offered = Signal()
+
+    def __init__(self, canvas: FakeCanvas, other: npt.NDArray[Any]) -> None:
+        self._canvas, self._other = canvas, other
+        self.offer = ChannelOffer((ChannelItem("other", "membranes"),))
+
+    def choose(self, key: str, *, wanted: bool) -> None:
+        self._put(ChannelOffer((ChannelItem(key, "membranes", wanted),), self.offer.as_shown))
+
+    def set_as_shown(self, as_shown: bool) -> None:
+        self._put(ChannelOffer(self.offer.items, as_shown))
+
+    def _put(self, offer: ChannelOffer) -> None:
+        self.offer, image = offer, self._canvas.image
+        limits = (0.0, 1.0) if offer.as_shown else None
+        sources = (ArraySource(image, limits=limits), ArraySource(self._other, limits=limits))
+        self._canvas.source = ComposedSource(sources) if offer.items[0].chosen else sources[0]
+        self.changed.emit("Looked at otherwise.")
 
 
 class FakeWritten:
@@ -189,7 +218,8 @@ class FakeCanvas:
 
     def __init__(self, image: npt.NDArray[Any], name: str = "cells") -> None:
         self.image, self.name = image, name
-        self.source = FakeSource(image)
+        self.source: Any = FakeSource(image)
+        self.channels = FakeChannels(self, np.ones(image.shape))
         self.exists, self.obstacle, self.attached, self.is_too_large = True, "", False, False
         self.plane = PlaneIndex((0,) * image.ndim, (image.ndim - 2, image.ndim - 1))
         self.marks: dict[PlaneIndex, Marks] = {}
@@ -375,7 +405,9 @@ class KnowingSession:
         rows, columns = self.labels.shape
         return rows, columns
 
-    def set_image(self, image: npt.NDArray[Any], intensity: str = "percentile") -> Self:
+    def set_image(
+        self, image: npt.NDArray[Any], intensity: str = "percentile", *, limits: tuple[float, float] | None = None
+    ) -> Self:
         step = self.truth.shape[0] // image.shape[0]  # of a smaller image of the same
         self.labels = self.truth[::step, ::step]
         assert image.shape[:2] == self.shape

@@ -10,6 +10,7 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_sam2refiner._qt.channel_panel import ChannelPanel
 from napari_sam2refiner._qt.everything_panel import EverythingPanel
 from napari_sam2refiner._qt.export_panel import ExportPanel
 from napari_sam2refiner._qt.guess_panel import GuessPanel
@@ -22,6 +23,7 @@ from napari_sam2refiner._qt.parts import Scrolled
 from napari_sam2refiner._qt.preferences import PreferenceStore
 from napari_sam2refiner._qt.prompting_panel import PromptingPanel
 from napari_sam2refiner._qt.session_panel import SessionPanel
+from napari_sam2refiner._qt.settling import Settling
 from napari_sam2refiner._qt.tidy_panel import TidyPanel
 from napari_sam2refiner.viewer.autosave import Autosave, root
 from napari_sam2refiner.viewer.controller import Controller
@@ -79,12 +81,12 @@ class SegmentDock(ModelDock):
         self._preferences = store.read()
         self.manners = Manners(napari_viewer, store)
         self.state = DockState()
-        deferred = self._deferred
+        deferred, self._settling = self._deferred, Settling(self)
         self.controller = Controller(
             self.state,
             Segmenter(load, session),
             self._submit,
-            lambda image: ImageLayers(napari_viewer, image, self._defer, self._later),
+            lambda image: ImageLayers(napari_viewer, image, self._defer, self._later, self._settling.add),
             show_error,
             Autosave(root(), lambda error: deferred.emit(partial(show_error, error)))
             if self._preferences.autosave
@@ -93,7 +95,7 @@ class SegmentDock(ModelDock):
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()
         self.exchange, self.prompting, self.guesses = ExportPanel(), PromptingPanel(), GuessPanel()
-        self.everything, self.session = EverythingPanel(), SessionPanel()
+        self.everything, self.session, self.channels = EverythingPanel(), SessionPanel(), ChannelPanel()
         self._exporter = Exporter(
             self._submit, self._image_at_hand, self._add_objects, self.exchange.set_note, show_error
         )
@@ -110,6 +112,7 @@ class SegmentDock(ModelDock):
             manners.first_steps,
             self.prompting,
             self.everything,
+            self.channels,
             self.tidy,
             self.objects,
             self.session,
@@ -145,6 +148,8 @@ class SegmentDock(ModelDock):
         prompts.clear_asked.connect(controller.clear)
         prompts.overlap_chosen.connect(controller.set_overlap)
         self.tidy.chosen.connect(controller.set_tidying)
+        self.channels.channel_chosen.connect(self._on_channel_chosen)
+        self.channels.contrast_chosen.connect(controller.channels.set_as_shown)
         everything = controller.everything
         everything.state.events.connect(self._on_state_changed)
         self.everything.score_chosen.connect(everything.set_score)
@@ -197,6 +202,10 @@ class SegmentDock(ModelDock):
     def _on_polarity_chosen(self, negative: bool) -> None:
         self.controller.choose_polarity(negative)
 
+    def _on_channel_chosen(self, key: str, wanted: bool) -> None:
+        """Take the choice, but not while the list is telling of it: it is shown there anew."""
+        self._defer(lambda: self.controller.channels.choose(key, wanted))
+
     def _image_at_hand(self) -> ImageAtHand | None:
         in_hand = self.controller.in_hand
         return None if in_hand is None else image_at_hand(*in_hand)
@@ -223,6 +232,8 @@ class SegmentDock(ModelDock):
         self.prompting.set_state(apart=self.state.apart, can_click=snapshot.can_click)
         can_find = snapshot.can_click and not self.state.loading
         self.everything.set_state(self.controller.everything.state, can_find=can_find)
+        self.channels.set_offer(self.state.channels)
+        self.channels.setVisible(not snapshot.needs_image)
         self.manners.show_snapshot(snapshot)
         self.earlier.set_offer(snapshot.earlier)
         self.guesses.set_guesses(snapshot.guesses, snapshot.guess)

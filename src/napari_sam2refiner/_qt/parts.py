@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 FOCUS = "border: 1px solid #3f8cff"  # napari's themes do not show it; seen on light and on dark ground
-FOCUSABLE = ("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QCheckBox", "QTableView")
+FOCUSABLE = ("QPushButton", "QToolButton", "QComboBox", "QAbstractSpinBox", "QCheckBox", "QTableView", "QListView")
 FOCUS_STYLE = f"{', '.join(f'{kind}:focus' for kind in FOCUSABLE)} {{ {FOCUS}; }}"
 KEYED = "sam2refiner_key"  # a button's property: name of its key, text, tooltip
 

@@ -118,7 +118,7 @@ def rescale(plane: npt.NDArray[Any], *, limits: tuple[float, float] | None = Non
     if not (math.isfinite(high - low) and low <= high):
         msg = f"the intensity limits are {(low, high)}; give two finite numbers, the smaller first."
         raise InvalidImageError(msg)
-    return _three_channels(_mapped(_finite(plane), low, high))
+    return _three_channels(mapped(_finite(plane), low, high))
 
 
 _limits_of = limits  # `rescale` has a parameter of that name
@@ -172,15 +172,15 @@ def _nothing_finite(plane: npt.NDArray[Any]) -> InvalidImageError:
     return InvalidImageError(f"{seen} holds no finite value; give one with intensities.")
 
 
-def _mapped(plane: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
-    """Return finite intensities mapped linearly, low to 0 and high to 1, clipped; zeros where low equals high."""
+def mapped(plane: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float32]:
+    """Return intensities mapped linearly, low to 0 and high to 1, clipped; zeros where low equals high."""
     if low == high:
         return np.zeros(plane.shape, np.float32)
     if plane.dtype.kind in "bu" and plane.itemsize <= 2:
         last = 1 if plane.dtype.kind == "b" else int(np.iinfo(plane.dtype).max)
         table = np.clip((np.arange(last + 1) - low) / (high - low), 0, 1).astype(np.float32)
-        mapped: npt.NDArray[np.float32] = table[plane.view(np.uint8) if plane.dtype.kind == "b" else plane]
-        return mapped
+        found: npt.NDArray[np.float32] = table[plane.view(np.uint8) if plane.dtype.kind == "b" else plane]
+        return found
     values = plane.astype(np.float64)  # a small span on a large offset is lost in single precision
     values -= low
     values /= high - low

@@ -6,6 +6,7 @@ Letters: Y, X rows and columns of the plane; C channels; k plane pixels along a 
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,45 @@ SAMPLES = 10  # blocks along each axis that the intensities are sampled in
 SAMPLE = 128  # pixels along the side of such a block
 
 
-class LazyPlane:
+class RegionPlane(ABC):
+    """A plane, (Y, X) or (Y, X, C), of which regions are read when they are asked for.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    @abstractmethod
+    def is_in_memory(self) -> bool:
+        """Whether all of it is in memory already."""
+
+    @abstractmethod
+    def __getitem__(self, window: Window) -> npt.NDArray[Any]:
+        """Read rows and columns."""
+
+    @abstractmethod
+    def whole(self) -> npt.NDArray[Any]:
+        """Read all of it."""
+
+    @abstractmethod
+    def coarsest(self, scale: int) -> int:
+        """Return how many plane pixels a pixel has of what `reduced` reads at a scale."""
+
+    @abstractmethod
+    def reduced(self, window: Window, scale: int) -> npt.NDArray[Any]:
+        """Return a part of the plane in cells of `scale` x `scale` pixels, each their mean."""
+
+    @abstractmethod
+    def limits(self) -> tuple[float, float]:
+        """Return the intensities that become black and white."""
+
+
+class LazyPlane(RegionPlane):
     """One plane of an nD array, of which regions are read when they are asked for.
 
     Parameters
@@ -48,15 +87,15 @@ class LazyPlane:
         self._index = index
         rows, columns = index.shape(finest)
         channels = () if index.channel_axis is None else (int(finest.shape[index.channel_axis]),)
-        self.shape: tuple[int, ...] = (int(rows), int(columns), *channels)
+        self.shape = (int(rows), int(columns), *channels)
         self.dtype = np.dtype(finest.dtype)
         self._channels = check_kind(self.shape, self.dtype)
         self._factors = _factors([self._index_on(level).shape(array) for level, array in enumerate(self._levels)])
 
     @classmethod
-    def of(cls, image: Any) -> LazyPlane | None:
+    def of(cls, image: Any) -> RegionPlane | None:
         """Return an image as one: an array (Y, X) or (Y, X, C), or the levels of its pyramid; None for other things."""
-        if isinstance(image, LazyPlane):
+        if isinstance(image, RegionPlane):
             return image
         levels = image if isinstance(image, (list, tuple)) else [image]
         known = bool(len(levels)) and all(hasattr(level, "shape") and hasattr(level, "dtype") for level in levels)

@@ -128,8 +128,17 @@ class PlaneSession(Protocol):
     def shape(self) -> tuple[int, int] | None:
         """Rows and columns of the plane; None before `set_image`."""
 
-    def set_image(self, image: Any, intensity: Literal["percentile", "dtype"] = "percentile") -> Self:
-        """Take a (Y, X) or (Y, X, C) plane, in memory or lazy; nothing is encoded before the first prediction."""
+    def set_image(
+        self,
+        image: Any,
+        intensity: Literal["percentile", "dtype"] = "percentile",
+        *,
+        limits: tuple[float, float] | None = None,
+    ) -> Self:
+        """Take a (Y, X) or (Y, X, C) plane, in memory or lazy; nothing is encoded before the first prediction.
+
+        `limits` are the intensities that become black and white, instead of what `intensity` says.
+        """
 
     def encode_in_parts(self) -> Iterator[float]:
         """Encode the plane part by part, before it is asked for; yields the share that is done."""

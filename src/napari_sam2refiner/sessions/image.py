@@ -19,7 +19,7 @@ from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.base import joined
 from napari_sam2refiner.network.frames import Frame
 from napari_sam2refiner.planes.intensity import rescale
-from napari_sam2refiner.planes.lazy import LazyPlane
+from napari_sam2refiner.planes.lazy import LazyPlane, RegionPlane
 from napari_sam2refiner.prompts import Prompts
 from napari_sam2refiner.sessions.base import Candidate, LocalDetail, OnFirst, Prediction, Survey
 from napari_sam2refiner.sessions.batches import Batches, precision
@@ -156,7 +156,7 @@ class ImageSession:
             array = np.asarray(image) if lazy is None else lazy.whole()
         if limits is None and intensity == "dtype":
             limits = (0.0, float(np.iinfo(array.dtype).max) if array.dtype.kind in "iu" else 1.0)
-        if isinstance(array, LazyPlane):
+        if isinstance(array, RegionPlane):
             large = self._in_tiles(array, limits or array.limits())
             self.reset()
             self._large = large
@@ -167,11 +167,11 @@ class ImageSession:
         self._plane = View(Frame(shape, self._model.base.input), torch.from_numpy(rgb), self._recall)
         return self
 
-    def _is_large(self, plane: LazyPlane) -> bool:
+    def _is_large(self, plane: RegionPlane) -> bool:
         """Return whether a plane is seen in tiles."""
         return self._tiled and max(plane.shape[:2]) > TIMES * self._model.base.input.side
 
-    def _in_tiles(self, plane: LazyPlane, limits: tuple[float, float]) -> LargePlane:
+    def _in_tiles(self, plane: RegionPlane, limits: tuple[float, float]) -> LargePlane:
         """Return a plane that is seen in tiles, each with a session of its own."""
         share = self._window_spec.side / self._model.base.input.side
         make = partial(ImageSession, self._model, windows=TILE_WINDOWS, window_share=share, tiled=False)

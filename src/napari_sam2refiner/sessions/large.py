@@ -29,7 +29,7 @@ from napari_sam2refiner.sessions.tiles import (
 )
 
 if TYPE_CHECKING:
-    from napari_sam2refiner.planes.lazy import LazyPlane
+    from napari_sam2refiner.planes.lazy import RegionPlane
     from napari_sam2refiner.prompts import Prompts
     from napari_sam2refiner.sessions.base import LocalDetail, OnFirst, Prediction
     from napari_sam2refiner.sessions.image import ImageSession
@@ -59,7 +59,7 @@ class LargePlane:
 
     Parameters
     ----------
-    plane : LazyPlane
+    plane : RegionPlane
     limits : (float, float)
         The intensities that become black and white.
     side : int
@@ -77,7 +77,7 @@ class LargePlane:
 
     def __init__(
         self,
-        plane: LazyPlane,
+        plane: RegionPlane,
         limits: tuple[float, float],
         side: int,
         make_session: Callable[[], ImageSession],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.planes.plane import PlaneIndex
     from napari_sam2refiner.planes.region import Part, Picture, Window
     from napari_sam2refiner.viewer.autosave import Identity
+    from napari_sam2refiner.viewer.channels import Channels
     from napari_sam2refiner.viewer.marks import Marks, Region
     from napari_sam2refiner.viewer.objects import Color, Described, Names
     from napari_sam2refiner.viewer.segmenter import PlaneSource
@@ -63,6 +64,10 @@ class Canvas(Protocol):
     labels_changed: SignalInstance
     names_changed: SignalInstance
     line_drawn: SignalInstance
+
+    @property
+    def channels(self) -> Channels:
+        """What is looked at together with the image."""
 
     @property
     def exists(self) -> bool:

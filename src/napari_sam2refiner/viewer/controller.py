@@ -11,6 +11,7 @@ from napari_sam2refiner.labels.tidy import Tidying, tidy
 from napari_sam2refiner.planes.region import Part, Picture
 from napari_sam2refiner.viewer.autosave import Autosave, Found, Restored, read
 from napari_sam2refiner.viewer.changes import name_change, refuse
+from napari_sam2refiner.viewer.channels import ChannelActs, ChannelOffer
 from napari_sam2refiner.viewer.drafts import Answered, Answers, Draft
 from napari_sam2refiner.viewer.everything import Everything, EverythingState
 from napari_sam2refiner.viewer.guesses import Guesses
@@ -69,6 +70,8 @@ class Controller:
         Other ways to prompts than clicks and boxes.
     everything : Everything
         Finds objects without prompts.
+    channels : ChannelActs
+        What is looked at together with the image.
     is_closed : bool
         Whether it has let go of everything.
     """
@@ -127,6 +130,7 @@ class Controller:
             self._fail,
             self._models.wake,
         )
+        self.channels = ChannelActs(self._at_hand)
         self.is_closed = False
 
     # -- what the user chooses -------------------------------------------------------------------------------------
@@ -394,6 +398,14 @@ class Controller:
             self._look()
             self._say("The image has changed.")
 
+    def _on_channels_changed(self, work: Work, news: str) -> None:
+        """An image is looked at otherwise: it is encoded anew, and what is at hand is asked again."""
+        self._forget_answers()
+        self._drop_answers()
+        self._look()
+        if work is self._work:
+            self._say(news)
+
     def _on_image_removed(self, work: Work) -> None:
         """An image is gone: whatever was being worked out for it is dropped."""
         is_at_hand, was_busy = work is self._work, self.state.answering
@@ -631,7 +643,7 @@ class Controller:
         state, work = self.state, self._work
         if work is None:
             state.image, state.obstacle, state.undo, state.redo, state.reopened = None, "", "", "", 0
-            state.earlier, state.cutting = None, False
+            state.earlier, state.cutting, state.channels = None, False, ChannelOffer()
             self._show_marks(Marks())
             self._show_answer(None)
             return
@@ -640,7 +652,7 @@ class Controller:
         state.image, state.obstacle = canvas.name, canvas.obstacle
         state.undo, state.redo = work.history.next_undo, work.history.next_redo
         state.reopened, state.cutting = draft.object_id or 0, canvas.is_cutting
-        state.next_id = draft.object_id or canvas.next_id()
+        state.next_id, state.channels = draft.object_id or canvas.next_id(), canvas.channels.offer
         state.earlier = None if work.keeping.found is None else work.keeping.found.when
         work.keeping.note(work.drafts, work.origins.known, canvas.names)
         self._show_marks(draft.marks)
@@ -741,6 +753,8 @@ class Controller:
             (canvas.plane_changed, self._on_plane_changed),
             (canvas.image_changed, partial(self._on_image_changed, work)),
             (canvas.image_renamed, self._show),
+            (canvas.channels.changed, partial(self._on_channels_changed, work)),
+            (canvas.channels.offered, self._show),
             (canvas.image_removed, partial(self._on_image_removed, work)),
             (canvas.layer_lost, self._on_layer_lost),
             (canvas.labels_changed, partial(self._on_labels_changed, work)),

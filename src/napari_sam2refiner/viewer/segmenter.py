@@ -52,7 +52,11 @@ class PlaneSource(Protocol):
 
     @property
     def key(self) -> Hashable:
-        """Another value whenever the pixels may be others."""
+        """Another value whenever the pixels, or what becomes black and white, may be others."""
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The intensities of its planes that become black and white for a session; percentiles of each where None."""
 
     def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
         """Return a (Y, X) or (Y, X, C) plane in memory."""
@@ -450,7 +454,7 @@ class Segmenter:
         if self._model is None:
             msg = "No model is loaded; choose one in the dock."
             raise UnknownModelError(msg)
-        return self._make_session(self._model).set_image(source.open(plane))
+        return self._make_session(self._model).set_image(source.open(plane), limits=source.limits)
 
 
 class _Frames:

@@ -11,6 +11,7 @@ from typing import Literal
 from psygnal import EventedModel
 
 from napari_sam2refiner.labels.tidy import Tidying
+from napari_sam2refiner.viewer.channels import ChannelOffer
 from napari_sam2refiner.viewer.guesses import Guess
 from napari_sam2refiner.viewer.keys import Bindings
 from napari_sam2refiner.viewer.objects import ObjectRow
@@ -179,6 +180,8 @@ class DockState(ModelState):
         Whose a pixel is that already belongs to an object.
     tidying : Tidying
         What is done to masks before they are shown and kept.
+    channels : ChannelOffer
+        What can be looked at together with the image, and what is.
     keys : Bindings
         Which key does what, for the hints.
     has_begun, first_steps : bool
@@ -216,6 +219,7 @@ class DockState(ModelState):
     news: str = ""
     overlap: Overlap = "keep"
     tidying: Tidying = Tidying()
+    channels: ChannelOffer = ChannelOffer()
     keys: Bindings = Bindings()
     has_begun: bool = False
     first_steps: bool = True
@@ -245,6 +249,8 @@ class Snapshot:
         Which of them is shown.
     kinds : tuple of str
         Classes that objects have.
+    channels : ChannelOffer
+        What can be looked at together with the image, and what is.
     keys : Bindings
         Which key does what.
     needs_image : bool

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from napari_sam2refiner.labels.write import replace_objects
 from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.layers.image import ArraySource
 from napari_sam2refiner.viewer.layers.pair import LabelledPair
 from napari_sam2refiner.viewer.layers.result import WrittenPatches
+from napari_sam2refiner.viewer.layers.source import ArraySource
 from napari_sam2refiner.viewer.layers.view import finest
 from napari_sam2refiner.viewer.segmenter import FollowRequest, Written
 from napari_sam2refiner.viewer.state import StackAxis

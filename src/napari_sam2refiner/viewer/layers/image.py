@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from psygnal import Signal
 
 from napari_sam2refiner.labels.write import Overlap, areas_in, fill, part_of, write
-from napari_sam2refiner.planes.lazy import LazyPlane
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
+from napari_sam2refiner.viewer.layers.channels import ImageChannels
 from napari_sam2refiner.viewer.layers.cutting import CuttingLine
 from napari_sam2refiner.viewer.layers.features import describe, read_names
 from napari_sam2refiner.viewer.layers.given import GivenLayers
@@ -34,7 +34,7 @@ from napari_sam2refiner.viewer.layers.prompts import (
     write_regions,
 )
 from napari_sam2refiner.viewer.layers.result import GivenIds, Places, WrittenMask, WrittenObjects, WrittenPatches
-from napari_sam2refiner.viewer.layers.view import ImageView, finest
+from napari_sam2refiner.viewer.layers.view import TRANSFORMS, ImageView, finest
 from napari_sam2refiner.viewer.marks import Marks, Region, group
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.labels.patch import Patch
     from napari_sam2refiner.planes.region import Part, Picture, Window
     from napari_sam2refiner.viewer.autosave import Identity
+    from napari_sam2refiner.viewer.layers.source import ArraySource, ComposedSource
     from napari_sam2refiner.viewer.objects import Color, Described, Names
 
 METADATA_KEY = "napari_sam2refiner"
@@ -53,36 +54,7 @@ MARKED: tuple[Role, ...] = ("prompts", "regions")
 STACKED: tuple[Role, ...] = ("result", "preview", "regions", "prompts")  # from below
 FIRST_ROLES: tuple[Role, ...] = ("result", "prompts")
 LATER_ROLES: tuple[Role, ...] = ("regions", "preview")
-TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 BOXING, SCRIBBLING = "add_rectangle", "add_path"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArraySource:
-    """Planes of an array; a new source for each change of the pixels.
-
-    Attributes
-    ----------
-    array : array
-    levels : tuple of array
-        Of a pyramid, all of its levels, the array first.
-    """
-
-    array: Any
-    levels: tuple[Any, ...] = ()
-
-    @property
-    def key(self) -> Hashable:
-        """The source itself."""
-        return self
-
-    def read(self, plane: PlaneIndex) -> npt.NDArray[Any]:
-        """Return a plane; of a lazy array nothing else is computed."""
-        return plane.get(self.array)
-
-    def open(self, plane: PlaneIndex) -> LazyPlane:
-        """Return a plane of which regions are read when they are wanted."""
-        return LazyPlane(self.levels or (self.array,), plane)
 
 
 class ImageLayers:
@@ -97,6 +69,13 @@ class ImageLayers:
         not be changed from inside.
     later : callable, optional
         Calls its argument some time, in order, once the window has drawn; at once when left out.
+    settle : callable, optional
+        Calls its argument once the user lets go of what is being dragged; at once when left out.
+
+    Attributes
+    ----------
+    channels : ImageChannels
+        What is looked at together with the image.
 
     Signals
     -------
@@ -126,6 +105,7 @@ class ImageLayers:
         image: Image,
         defer: Callable[[Callable[[], None]], None],
         later: Callable[[Callable[[], None]], None] = lambda call: call(),
+        settle: Callable[[Callable[[], None]], None] = lambda call: call(),
     ) -> None:
         self._viewer = viewer
         self._later = later
@@ -135,7 +115,7 @@ class ImageLayers:
         self._defer = defer
         self._layers: dict[Role, Layer] = {}
         self._shape = self._view.shape
-        self._source = ArraySource(self._view.array, self._view.levels)
+        self.channels = ImageChannels(viewer, image, defer, settle)
         self._seen: tuple[PlaneIndex, str] = (self.plane, self.obstacle)
         self._next = NextMark()
         self._is_flipped = False
@@ -165,9 +145,9 @@ class ImageLayers:
         return self._image in self._viewer.layers
 
     @property
-    def source(self) -> ArraySource:
-        """Where its planes come from."""
-        return self._source
+    def source(self) -> ArraySource | ComposedSource:
+        """Where its planes come from, with the channels that are looked at together."""
+        return self.channels.source
 
     @property
     def obstacle(self) -> str:
@@ -227,6 +207,7 @@ class ImageLayers:
     def close(self) -> None:
         """Detach, and take no more notice of the image."""
         self.detach()
+        self.channels.close()
         for events, slot in self._connections():
             events.disconnect(slot)
 
@@ -696,7 +677,7 @@ class ImageLayers:
             self.plane_changed.emit()
 
     def _on_image_data(self) -> None:
-        self._source = ArraySource(self._view.array, self._view.levels)
+        self.channels.renew()
         shape = self._view.shape
         reshaped, self._shape = shape != self._shape, shape
         self.image_changed.emit(reshaped)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from napari.layers import Image, Labels
 
 from napari_sam2refiner.planes.region import bounding_window
-from napari_sam2refiner.viewer.layers.image import METADATA_KEY, ArraySource, transforms_of
+from napari_sam2refiner.viewer.layers.image import METADATA_KEY, transforms_of
 from napari_sam2refiner.viewer.layers.pair import LabelledPair, role_of
+from napari_sam2refiner.viewer.layers.source import ArraySource
 from napari_sam2refiner.viewer.layers.view import lie_on_each_other
 from napari_sam2refiner.viewer.segmenter import Relabelled, RelabelRequest
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
 
 
+TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
 class ImageView:
     """An image, and where the user is in it. Planes are those of the image's data, in the order of its axes.
 
@@ -33,11 +36,6 @@ class ImageView:
     def array(self) -> Any:
         """The pixels; of a pyramid, its finest level."""
         return finest(self._image)
-
-    @property
-    def levels(self) -> tuple[Any, ...]:
-        """The pixels, and of a pyramid all smaller versions of them."""
-        return tuple(self._image.data) if self._image.multiscale else (self._image.data,)
 
     @property
     def extent(self) -> tuple[float, float] | None:
@@ -154,6 +152,11 @@ class ImageView:
 def finest(layer: Image | Labels) -> Any:
     """Return the data of a layer; of a pyramid, its finest level."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def levels_of(layer: Image) -> tuple[Any, ...]:
+    """Return the pixels, and of a pyramid all smaller versions of them."""
+    return tuple(layer.data) if layer.multiscale else (layer.data,)
 
 
 def lie_on_each_other(one: Layer, other: Layer) -> bool:
