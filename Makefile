@@ -30,7 +30,7 @@ demo: $(STAMP) ## segment a real image with the embedded weights, into demo/
 	$(BIN)/napari-sam2refiner demo $(ARGS)
 
 test: qt ## run all tests (on a virtual display where there is none)
-	$(DISPLAYED) $(BIN)/python -m pytest $(ARGS)
+	scripts/run-tests.sh $(BIN)/python $(ARGS)
 
 lint: style types directions manifest ## style, types, import directions and the napari manifest
 
