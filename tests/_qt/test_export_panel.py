@@ -50,6 +50,7 @@ def test_objects_go_out_and_come_back_as_a_layer(user: Bench, tmp_path: Path, mo
         for y, x in places:
             user.click(3 + y / 2, 4 + x / 2)
             user.press("K")
+    user.dock.controller.objects.classify("cell", [3])
     kept = user.result().copy()
     assert sorted(np.unique(kept)) == [0, 1, 2, 3]
     for name in ("roi", "ctc"):
@@ -70,6 +71,7 @@ def test_objects_go_out_and_come_back_as_a_layer(user: Bench, tmp_path: Path, mo
         assert tuple(layer.translate) == (0, 3, 4)
         assert user.dock.state.image == "cells"
     assert found.scores == {}
+    assert import_objects(tmp_path / "out.zip", shape=kept.shape).classes.get(3) == "cell"
     assert [round(score, 2) for score in import_objects(tmp_path / "out.zip", shape=kept.shape).scores.values()] == [
         0.9
     ] * 3

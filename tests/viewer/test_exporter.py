@@ -49,7 +49,7 @@ def at_hand() -> ImageAtHand:
     labels = np.zeros((3, 20, 30), np.uint32)
     labels[:, 2:8, 2:8], labels[1:, 10:14, 2:8] = 1, 2
     image = np.arange(labels.size * 3).reshape(*labels.shape, 3)
-    return ImageAtHand("cells", labels.shape, labels, {1: 0.9, 7: 0.1}, (1.0, 0.5, 0.5), image)
+    return ImageAtHand("cells", labels.shape, labels, {1: 0.9, 7: 0.1}, {2: "round", 8: "gone"}, (1.0, 0.5, 0.5), image)
 
 
 @pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.name)
@@ -72,6 +72,8 @@ def test_each_format(one: Any, at_hand: ImageAtHand, tmp_path: Path) -> None:
     assert name == "a"
     np.testing.assert_array_equal(objects.labels, at_hand.labels)
     assert objects.scores == ({1: 0.9} if one.scores else {}), "not of the one that is gone"
+    assert objects.classes.get(2, "") == ("round" if one.classes else "")
+    assert 8 not in objects.classes
     assert office.shown[-1][0].endswith("See the layer a [1].")
 
 

@@ -39,6 +39,8 @@ class ImageAtHand:
         The result; None where there is none.
     scores : mapping of int to float
         How sure the model was of objects that were kept.
+    classes : mapping of int to str
+        Those that the user gave.
     scale : tuple of float, optional
         Size of a pixel along each axis, where it is known.
     image : array
@@ -49,6 +51,7 @@ class ImageAtHand:
     shape: tuple[int, ...]
     labels: npt.NDArray[Any] | None = None
     scores: Mapping[int, float] = field(default_factory=dict)
+    classes: Mapping[int, str] = field(default_factory=dict)
     scale: tuple[float, ...] | None = None
     image: Any = None
 
@@ -156,8 +159,9 @@ def _export(wish: Wish, at_hand: ImageAtHand) -> str:
         raise InvalidLabelsError(msg)
     image = np.asarray(at_hand.image) if one.name == "csv" and at_hand.image is not None else None
     axes = wish.axes(labels.ndim)
+    classes = {number: at_hand.classes[number] for number in ids if number in at_hand.classes}
     scores = {number: at_hand.scores[number] for number in ids if number in at_hand.scores}
-    objects = LabelledObjects(labels, axes, {}, scores, {}, at_hand.scale, image, at_hand.name)
+    objects = LabelledObjects(labels, axes, classes, scores, {}, at_hand.scale, image, at_hand.name)
     export_objects(wish.path, objects, one.name, overwrite=wish.overwrite)
     return f"{wish.path.name}: {_count(ids)} written as {one.title} in {time.perf_counter() - start:.1f} s."
 

@@ -29,6 +29,7 @@ def image_at_hand(image: Image, work: Work) -> ImageAtHand:
         shape=tuple(array.shape[: image.ndim]),
         labels=work.canvas.labels if work.canvas.has_result else None,
         scores=scores_of(work.origins),
+        classes={number: named.kind for number, named in work.canvas.names.items() if named.kind},
         scale=None if all(size == 1 for size in scale) else scale,
         image=array,
     )
