@@ -232,6 +232,7 @@ def test_frames_are_counted_for_stacks_alone(bench: Any) -> None:
     user = bench(np.zeros((4, *SHAPE)))
     user.viewer.dims.set_point(0, 0)
     table = user.dock.objects.table
+    assert table.isColumnHidden(4), "nothing is on any frame yet"
     user.click(30, 40)
     user.press("K")
     user.wait(lambda: table.model().rowCount() == 1 and text(user, 0, 4) == "1")

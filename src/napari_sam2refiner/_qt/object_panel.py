@@ -120,6 +120,7 @@ class ObjectsTable(RowTable):
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self._narrow_columns()
+        self.setColumnHidden(FRAMES, True)  # until something is on some
         self.kinds = KindEditor(self)
         self.setItemDelegateForColumn(KIND, self.kinds)
         self.setToolTip("Click a row to see the object, double-click its number to correct it")
