@@ -144,7 +144,9 @@ def test_a_run_that_was_stopped_goes_on(stack: Path, tmp_path: Path, how: signal
     many = np.repeat(tifffile.imread(stack), 8, 0)
     tifffile.imwrite(tmp_path / "many.tif", many, imagej=True, metadata={"axes": "TYX"})
     command = [tmp_path / "many.tif", "--labels", tmp_path / "first.tif", "-o", tmp_path / "o.tif"]
-    program = "from napari_sam2refiner.cli import app; app()"
+    # Who is started in the background ignores Ctrl-C, and so would this program.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heed}; from napari_sam2refiner.cli import app; app()"
     arguments = [sys.executable, "-c", program, "propagate", *command, "--device", "cpu"]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=os.environ) as running:
         while not list(tmp_path.glob("o.tif.unfinished/[0-9]*")):
