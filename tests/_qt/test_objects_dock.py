@@ -10,6 +10,9 @@ from fakes import RADII, disc
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit
 
+from napari_sam2refiner._qt.guess_panel import GuessPanel
+from napari_sam2refiner.sessions.base import Candidate, Prediction
+from napari_sam2refiner.viewer.guesses import Guesses
 from napari_sam2refiner.viewer.objects import Named
 
 if TYPE_CHECKING:
@@ -279,3 +282,18 @@ def test_names_are_there_again_after_the_window_was_closed(bench: Any) -> None:
     second.press("U")
     assert len(second.viewer.layers["cells objects"].features) == 0
     QApplication.processEvents()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_guesses_do_not_widen_the_dock(qtbot: Any, count: int) -> None:
+    panel = GuessPanel()
+    qtbot.addWidget(panel)
+    masks = [np.arange(60 * 80).reshape(SHAPE) < 200 * n for n in range(1, count + 1)]
+    candidates = tuple(Candidate(mask, np.where(mask, 1, -1).astype(np.float32), 1.0) for mask in masks)
+    guesses = Guesses().of(Prediction(masks[0], candidates[0].logits, 1.0, candidates))
+    panel.set_guesses([(n, guess.text) for n, guess in enumerate(guesses)], 0)
+    panel.show()
+    assert len(panel.buttons) == count
+    assert panel.minimumSizeHint().width() <= 290, "what 320 pixels leave, of which the bar takes some"
+    names = "".join(guess.name for guess in guesses)
+    assert names.isalpha(), "numbers are for the order in which they are shown"

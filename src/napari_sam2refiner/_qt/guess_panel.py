@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_sam2refiner._qt.parts import make_button
+
+MOST_BESIDE = 3  # buttons in a row; of more there are rows of two, lest they widen the dock
 
 
 class GuessPanel(QWidget):
@@ -19,8 +21,8 @@ class GuessPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons: list[QPushButton] = []
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(0, 0, 0, 0)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
         self._guesses: tuple[tuple[int, str], ...] = ()
         self.setVisible(False)
 
@@ -35,17 +37,16 @@ class GuessPanel(QWidget):
 
     def _make_buttons(self) -> None:
         for button in self.buttons:
-            self._row.removeWidget(button)
+            self._grid.removeWidget(button)
             button.hide()
             button.deleteLater()
         self.buttons = []
-        for number, text in self._guesses:
-            button = make_button(
-                text.capitalize(), "Show this guess, and how good the model thinks it is [G: the next]"
-            )
+        columns = len(self._guesses) if len(self._guesses) <= MOST_BESIDE else 2
+        for place, (number, text) in enumerate(self._guesses):
+            button = make_button(text.capitalize(), "Show this guess; how good the model thinks it is stands beside it")
             button.setCheckable(True)
             button.clicked.connect(partial(self._on_clicked, number))
-            self._row.addWidget(button)
+            self._grid.addWidget(button, *divmod(place, columns))
             self.buttons.append(button)
 
     def _on_clicked(self, number: int, is_checked: bool) -> None:

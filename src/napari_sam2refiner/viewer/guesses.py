@@ -11,7 +11,11 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_sam2refiner.sessions.base import Prediction
 
-NAMES = {2: ("part", "whole"), 3: ("part", "whole", "larger")}  # by area, from the smallest
+NAMES = {  # by area, from the smallest
+    2: ("part", "whole"),
+    3: ("part", "whole", "larger"),
+    4: ("small", "medium", "large", "largest"),
+}
 
 
 @dataclass(frozen=True, slots=True)
