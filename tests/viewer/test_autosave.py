@@ -357,6 +357,21 @@ def test_names_come_back_and_are_undone_with_the_work(make_desk: MakeDesk) -> No
     assert second.canvas.names == {2: Named("Anna", "round")}
 
 
+def test_what_finds_no_pixel_free_leaves_no_name(make_desk: MakeDesk) -> None:
+    first = make_desk()
+    keep(first, 20, 20)
+    keep(first, 40, 60)
+    first.controller.objects.call(1, "Anna")
+    first.controller.objects.call(2, "Bert")
+    first.controller.close()
+    second = make_desk()
+    keep(second, 20, 20)
+    second.controller.bring_back()
+    assert second.canvas.names == {3: Named("Bert")}
+    assert {object_id for _, object_id in second.controller.in_hand[1].origins.known} == {1, 3}
+    assert second.state.news.startswith("Earlier work is back, but for 1 object")
+
+
 def test_work_from_before_there_were_names_is_read(make_desk: MakeDesk) -> None:
     desk = make_desk()
     keep(desk, 20, 20)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 import platformdirs
 from filelock import FileLock, Timeout
@@ -25,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.labels.backup import Block, LabelsBackup, holds_labels
+from napari_sam2refiner.labels.write import ids_in
 from napari_sam2refiner.planes.files import written_whole
 from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer.marks import Marks, Region, RegionKind
@@ -167,6 +169,19 @@ class Restored:
         origins = {(plane, object_id + last): origin for (plane, object_id), origin in self.origins.items()}
         names = {object_id + last: named for object_id, named in self.names.items()}
         return Restored(blocks, at_hand, origins, names)
+
+    def found_in(self, labels: npt.NDArray[Any]) -> tuple[Restored, int]:
+        """Return what is left of it in labels that it was written into, and of how many objects nothing is.
+
+        What was there before keeps its pixels; of an object that has none there is nothing to be named or reopened.
+        """
+        wanted, there = set[int](), set[int]()
+        for block, given in self.blocks:
+            wanted.update(ids_in(given))
+            there.update(ids_in(np.where(labels[block] == given, given, 0)))
+        origins = {key: origin for key, origin in self.origins.items() if key[1] in there}
+        names = {object_id: named for object_id, named in self.names.items() if object_id in there}
+        return replace(self, origins=origins, names=names), len(wanted - there)
 
 
 @dataclass(slots=True, eq=False)

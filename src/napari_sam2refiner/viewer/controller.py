@@ -320,8 +320,8 @@ class Controller:
         if work is None or work.keeping.found is None:
             return
         found, work.keeping.found = work.keeping.found, None
-        self._submit(Job("restore", lambda _: read(found.folder)), partial(self._on_read, work, found))
         self._say("Bringing back earlier work ...")
+        self._submit(Job("restore", lambda _: read(found.folder)), partial(self._on_read, work, found))
 
     def discard_found(self) -> None:
         """Throw the earlier work on this image away."""
@@ -500,10 +500,14 @@ class Controller:
         except Exception as error:  # whatever a layer raises
             self._fail_because("Earlier work cannot be brought back", error)
             return
-        work.bring_back(restored, written)
+        labels = work.canvas.labels
+        assert labels is not None, "they were written"
+        left, lost = restored.found_in(labels)
+        work.bring_back(left, written)
         self._listing.ask()
         self._look()
-        self._say(news)
+        but = f", but for {lost} object{'s' if lost > 1 else ''} whose pixels others have" if lost else ""
+        self._say(f"{news.rstrip('.')}{but}.")
 
     def _on_prompts(self, work: Work, restored: Restored) -> None:
         """The prompts of a result that stayed in the viewer were read."""
