@@ -62,6 +62,7 @@ def test_what_is_at_hand_stays_so() -> None:
     desk.controller.undo()
     assert not desk.canvas.labels.any()
     assert desk.state.positives == 1
+    assert "found" not in desk.controller.everything.state.status, "it is not there any more"
 
 
 def test_objects_without_room_are_left_out_and_others_keep_what_is_free() -> None:
@@ -74,7 +75,7 @@ def test_objects_without_room_are_left_out_and_others_keep_what_is_free() -> Non
     np.testing.assert_array_equal(labels[before > 0], before[before > 0])
     assert set(np.unique(labels)) == {0, 7, 8, 9, 10}
     np.testing.assert_array_equal(labels == 10, DISCS[2] & (before == 0))
-    assert desk.controller.everything.state.news.startswith("2 objects found, 1 more lie where the result has objects")
+    assert desk.controller.everything.state.news.startswith("2 objects found, 1 more lies where the result has objects")
     find(desk)  # again: there is nothing new
     np.testing.assert_array_equal(desk.canvas.labels, labels)
     assert desk.controller.everything.state.news.startswith("0 objects found, 3 more lie")

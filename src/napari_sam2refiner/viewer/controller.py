@@ -178,6 +178,7 @@ class Controller:
         elif self._work is not None:
             self._leave()
             self.state.news = ""
+            self.everything.forget_news()
         self._image = image
         if image is not None:
             self._enter(image)
@@ -342,6 +343,7 @@ class Controller:
         if self._work is not None:
             self._drop_answers()
             what = self._work.history.undo()
+            self.everything.forget_news()
             self._ask()
             self._say(f"Undone: {what}." if what else "There is nothing to undo.")
 

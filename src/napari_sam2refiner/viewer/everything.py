@@ -130,6 +130,10 @@ class Everything:
         if self.state.running:
             self._end("Cancelled; nothing was written.")
 
+    def forget_news(self) -> None:
+        """Say no more what was found last: it may be undone, or of another image."""
+        self.state.news = ""
+
     def close(self) -> None:
         """Wait for nothing any more; may be called again."""
         self._runs += 1
@@ -209,5 +213,6 @@ def _summary(written: int, found: int, seconds: float) -> str:
         return f"No object was found that is sure and large enough; {seconds:.1f} s."
     parts = [f"{written} object{'' if written == 1 else 's'} found"]
     if found > written:
-        parts.append(f"{found - written} more lie where the result has objects already")
+        left = found - written
+        parts.append(f"{left} more lie{'s' if left == 1 else ''} where the result has objects already")
     return f"{', '.join(parts)}; {seconds:.1f} s."
