@@ -56,7 +56,7 @@ def test_a_line_cuts_an_object_and_the_next_click_is_a_point(desk: Desk) -> None
     assert [row.object_id for row in desk.state.objects] == [1, 2, 3, 4, 5]
     assert not desk.state.cutting
     assert desk.canvas.mode == "click"
-    assert desk.state.news == "Objects 1, 2 cut: objects 4, 5 are new."
+    assert desk.state.news == "Objects 1, 2 split: objects 4, 5 are new."
     assert {row.object_id: row.named.kind for row in desk.state.objects}[4] == "round", "a part is of its class"
     np.testing.assert_array_equal(desk.canvas.labels > 0, before > 0)
     desk.controller.undo()
@@ -96,7 +96,9 @@ def test_what_is_open_is_neither_merged_nor_cut(desk: Desk) -> None:
 def test_names_and_classes_are_listed_and_undone_one_by_one(desk: Desk) -> None:
     acts = desk.controller.objects
     acts.call(2, " Anna ")
+    assert desk.state.news == "Object 2: Anna."
     acts.classify("dividing", [1, 2])
+    assert desk.state.news == "Objects 1, 2: dividing."
     acts.call(2, "Anna")  # it is called so: no act
     assert [row.named for row in desk.state.objects] == [Named("", "dividing"), Named("Anna", "dividing"), Named()]
     assert resolve(desk.state).kinds == ("dividing",)
@@ -109,6 +111,7 @@ def test_names_and_classes_are_listed_and_undone_one_by_one(desk: Desk) -> None:
     desk.controller.redo()
     assert desk.canvas.names == {1: Named("", "dividing"), 2: Named("Anna", "dividing")}
     acts.classify("", [1, 2])
+    assert desk.state.news == "Taken away: class of objects 1, 2."
     acts.call(2, "")
     assert not desk.canvas.names
 

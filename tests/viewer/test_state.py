@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from napari_sam2refiner.viewer.keys import DEFAULTS, Bindings
 from napari_sam2refiner.viewer.state import DockState, ModelChoice, default_model, resolve
 
 MICRO = ModelChoice("micro", 25_000_000, True)
@@ -18,13 +19,19 @@ def test_nothing_can_be_done_without_an_image_and_the_hint_says_where_to_get_one
     assert not (snapshot.can_keep)
     assert not (snapshot.can_clear)
     assert not (snapshot.can_cycle)
-    assert "Open Sample" in snapshot.hint
+    assert "Open an image" in snapshot.hint
 
 
 def test_first_hint_is_to_click() -> None:
     snapshot = resolve(state())
     assert snapshot.can_click
     assert snapshot.hint == "Click on an object."
+
+
+def test_hints_name_the_keys_that_were_chosen() -> None:
+    chosen = Bindings({**DEFAULTS, "switch": "F2"})
+    assert resolve(state(cutting=True, keys=chosen)).hint.endswith("; F2 goes back to clicks.")
+    assert resolve(state(cutting=True, keys=chosen.without(["switch"]))).hint.endswith("from outside to outside.")
 
 
 def test_negative_prompts_alone_ask_for_a_positive_one() -> None:

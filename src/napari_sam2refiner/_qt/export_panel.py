@@ -33,8 +33,8 @@ class ExportPanel(QWidget):
             self.stacks.addItem(title, axis)
         for box in (self.formats, self.stacks):
             let_shrink(box)
-        self.export = make_button("Export …", "Write the objects of this image, as they are now")
-        self.load = make_button("Import …", "Add the objects of a file as a new labels layer")
+        self.export = make_button("Export ...", "Write the objects of this image, as they are now")
+        self.load = make_button("Import ...", "Add the objects of a file as a new labels layer")
         self.note = wrapped()
         content = QWidget()
         form = QFormLayout(content)

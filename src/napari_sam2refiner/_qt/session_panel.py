@@ -21,8 +21,8 @@ class SessionPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.save = make_button("Save session …", "Objects, prompts and how the image is shown, in one file")
-        self.open = make_button("Open session …", "Go on with what was saved; its image is opened, too")
+        self.save = make_button("Save session ...", "Objects, prompts and how the image is shown, in one file")
+        self.open = make_button("Open session ...", "Go on with what was saved; its image is opened, too")
         content = QWidget()
         row = QHBoxLayout(content)
         row.setContentsMargins(0, 0, 0, 0)

@@ -137,7 +137,7 @@ class ObjectActs:
             made.append(cut(labels, line, first))
             return made[0].patch
 
-        written = self._change(work, act, "The object cannot be cut")
+        written = self._change(work, act, "The object cannot be split")
         if written is None:
             return
         parts = made[0].parts
@@ -147,8 +147,8 @@ class ObjectActs:
         known = work.canvas.names
         names = {new: Named(kind=known.get(one, Named()).kind) for one, news in parts.items() for new in news}
         origins: dict[int, Origin | None] = dict.fromkeys([*parts, *names])
-        work.change_result(f"cutting {_small([*parts])}", written, origins, work.draft(work.canvas.plane), names)
-        self.say(f"{_named([*parts])} cut: {_small([*names])} {'is' if len(names) == 1 else 'are'} new.")
+        work.change_result(f"splitting {_small([*parts])}", written, origins, work.draft(work.canvas.plane), names)
+        self.say(f"{_named([*parts])} split: {_small([*names])} {'is' if len(names) == 1 else 'are'} new.")
 
     def call(self, object_id: int, name: str) -> None:
         """Give an object a name; an empty one takes it away."""
@@ -224,7 +224,8 @@ class ObjectActs:
         names = {one: replace(named, **changes) for one, named in known.items()}
         if names != known:
             work.change_names(what, names)
-            self.say("")
+            given = next(iter(changes.values()))
+            self.say(f"{_named(ids)}: {given}." if given else f"Taken away: {what}.")
 
 
 def _unnamed(work: Work, ids: Sequence[int]) -> dict[int, Named]:

@@ -390,11 +390,13 @@ def _hint(state: DockState) -> str:
     """Say what to do next."""
     key = state.keys.after
     if state.image is None:
-        return "Open an image (File > Open, or File > Open Sample > SAM2Refiner), then choose it above."
+        return "Open an image, or try things out on a sample."
     if state.obstacle:
         return state.obstacle
     if state.cutting:
-        return "Draw a line across an object, from outside to outside; N goes back to clicks."
+        key = state.keys.by_name.get("switch")
+        back = f"; {key} goes back to clicks" if key else ""
+        return f"Draw a line across an object, from outside to outside{back}."
     if state.model is None:
         return "Choose a model above."
     if state.answering or (state.loading and _prompts(state)):
