@@ -21,6 +21,11 @@ Each message is one sentence that names the value seen and what to do about it.
 from __future__ import annotations
 
 
+def reason_of(error: Exception) -> str:
+    """Return what an error says, to be put into a sentence; the name of its kind where it says nothing."""
+    return str(error).rstrip(".") or type(error).__name__
+
+
 class SAM2RefinerError(Exception):
     """Root of the package's exceptions."""
 

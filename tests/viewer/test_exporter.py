@@ -11,10 +11,7 @@ import pytest
 
 from napari_sam2refiner.labels.exchange.formats import FORMATS, export_objects, import_objects
 from napari_sam2refiner.labels.exchange.objects import LabelledObjects
-from napari_sam2refiner.planes.plane import PlaneIndex
-from napari_sam2refiner.viewer.exporter import Exporter, ImageAtHand, Wish, scores_of
-from napari_sam2refiner.viewer.marks import Marks
-from napari_sam2refiner.viewer.objects import Origin, Origins
+from napari_sam2refiner.viewer.exporter import Exporter, ImageAtHand, Wish
 from napari_sam2refiner.viewer.segmenter import Job, Outcome, perform
 
 
@@ -107,10 +104,3 @@ def test_what_goes_wrong_is_said(at_hand: ImageAtHand, tmp_path: Path) -> None:
     office.run()
     assert "2 objects" in office.shown[-1][0]
     assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
-
-
-def test_an_object_is_as_sure_as_on_its_weakest_plane() -> None:
-    origins = Origins()
-    for step, object_id, score in ((0, 1, 0.9), (1, 1, 0.4), (1, 2, None)):
-        origins.note(PlaneIndex((step, 0, 0)), object_id, Origin(Marks(), score))
-    assert scores_of(origins) == {1: 0.4}

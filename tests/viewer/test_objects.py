@@ -8,8 +8,10 @@ from desk import SHAPE, Desk
 from fakes import RADII, disc
 
 from napari_sam2refiner.labels.tidy import Tidying
+from napari_sam2refiner.planes.plane import PlaneIndex
 from napari_sam2refiner.viewer import listing
 from napari_sam2refiner.viewer.marks import Marks
+from napari_sam2refiner.viewer.objects import Origin, Origins
 from napari_sam2refiner.viewer.state import resolve
 
 
@@ -255,3 +257,11 @@ def test_nothing_is_changed_where_nothing_can_be_clicked(desk: Desk) -> None:
     assert (desk.canvas.labels == 1).any()
     assert desk.state.reopened == 0
     assert "slider" in resolve(desk.state).hint
+
+
+def test_an_object_is_as_sure_as_on_its_weakest_plane() -> None:
+    origins = Origins()
+    for step, object_id, score in ((0, 1, 0.9), (1, 1, 0.4), (1, 2, None)):
+        origins.note(PlaneIndex((step, 0, 0)), object_id, Origin(Marks(), score))
+    assert origins.lowest_scores() == {1: 0.4}
+    assert origins.lowest_scores([2, 3]) == {}

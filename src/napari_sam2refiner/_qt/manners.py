@@ -14,6 +14,7 @@ from napari_sam2refiner._qt.key_binding import BoundKeys, chosen_keys
 from napari_sam2refiner._qt.key_sheet import KeySheet
 from napari_sam2refiner._qt.parts import make_button, show_keys
 from napari_sam2refiner._qt.preferences import PLUGIN, PreferenceStore
+from napari_sam2refiner.errors import reason_of
 from napari_sam2refiner.viewer.keys import SEGMENT_KEYS
 
 if TYPE_CHECKING:
@@ -125,4 +126,4 @@ class Manners(QObject):
         try:
             opening()
         except Exception as error:  # whatever a reader raises
-            show_error(f"That cannot be opened: {str(error).rstrip('.') or type(error).__name__}.")
+            show_error(f"That cannot be opened: {reason_of(error)}.")

@@ -7,6 +7,7 @@ from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2refiner.errors import reason_of
 from napari_sam2refiner.labels.tidy import Tidying, tidy
 from napari_sam2refiner.planes.region import Part, Picture
 from napari_sam2refiner.viewer.autosave import Autosave, Found, Restored, read
@@ -703,7 +704,7 @@ class Controller:
 
     def _fail_because(self, failure: str, error: Exception) -> None:
         """Say what has failed, and what was raised, in one sentence."""
-        self._fail(f"{failure}: {str(error).rstrip('.') or type(error).__name__}.")
+        self._fail(f"{failure}: {reason_of(error)}.")
 
     # -- images ----------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import EventedModel
 
+from napari_sam2refiner.errors import reason_of
 from napari_sam2refiner.planes.region import Picture
 from napari_sam2refiner.sessions.everything import Filters
 from napari_sam2refiner.viewer.marks import Marks
@@ -161,7 +162,7 @@ class Everything:
             count = self._write(work, request.plane, found)
         except Exception as error:  # whatever a layer raises
             self._end("")
-            self._fail(f"The objects cannot be written: {str(error).rstrip('.') or type(error).__name__}.")
+            self._fail(f"The objects cannot be written: {reason_of(error)}.")
             return
         self._end(_summary(count, len(found.objects), found.seconds))
         if count:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_sam2refiner.errors import InvalidLabelsError
+from napari_sam2refiner.errors import InvalidLabelsError, reason_of
 from napari_sam2refiner.labels.exchange.formats import export_objects, find_format, import_objects
 from napari_sam2refiner.labels.exchange.objects import LabelledObjects, guess_axes
 from napari_sam2refiner.labels.write import ids_in
@@ -20,7 +20,6 @@ from napari_sam2refiner.viewer.segmenter import Job, Outcome
 
 if TYPE_CHECKING:
     from napari_sam2refiner.viewer.loader import Submit
-    from napari_sam2refiner.viewer.objects import Origins
 
 Stacked = Literal["T", "Z"]
 
@@ -139,7 +138,7 @@ class Exporter:
         try:
             layer = self._add(objects, name)
         except Exception as error:  # whatever a viewer raises
-            self._fail(f"The objects cannot be shown: {str(error).rstrip('.')}.")
+            self._fail(f"The objects cannot be shown: {reason_of(error)}.")
             return
         self._show(f"{words} See the layer {layer}. {objects.note}".strip(), False)
 
@@ -178,12 +177,3 @@ def _load(wish: Wish, at_hand: ImageAtHand | None) -> tuple[LabelledObjects, str
 
 def _count(ids: list[int]) -> str:
     return f"{len(ids)} object{'' if len(ids) == 1 else 's'}"
-
-
-def scores_of(origins: Origins) -> dict[int, float]:
-    """Return how sure the model was of each object, of several planes where it was least sure."""
-    found: dict[int, float] = {}
-    for (_, object_id), origin in origins.known.items():
-        if origin.score is not None:
-            found[object_id] = min(origin.score, found.get(object_id, 1.0))
-    return found

@@ -105,11 +105,11 @@ class Origins:
         origin = self._known.get((plane, object_id), Origin(Marks(), None))
         return Reopened(object_id, origin.marks, origin.score, part)
 
-    def lowest_scores(self, ids: Collection[int]) -> dict[int, float]:
-        """Return the lowest scores of objects on any plane, by id; those that no model scored are left out."""
+    def lowest_scores(self, ids: Collection[int] | None = None) -> dict[int, float]:
+        """Return the lowest scores of objects, of all by default, on any plane; those without one are left out."""
         lowest: dict[int, float] = {}
         for (_, object_id), origin in self._known.items():
-            if object_id in ids and origin.score is not None:
+            if (ids is None or object_id in ids) and origin.score is not None:
                 lowest[object_id] = min(origin.score, lowest.get(object_id, origin.score))
         return lowest
 

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_sam2refiner.labels.write import ids_in
-from napari_sam2refiner.viewer.exporter import ImageAtHand, scores_of
+from napari_sam2refiner.viewer.exporter import ImageAtHand
 from napari_sam2refiner.viewer.layers.image import transforms_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def image_at_hand(image: Image, work: Work) -> ImageAtHand:
         name=Path(image.source.path).name if image.source.path else image.name,
         shape=tuple(array.shape[: image.ndim]),
         labels=work.canvas.labels if work.canvas.has_result else None,
-        scores=scores_of(work.origins),
+        scores=work.origins.lowest_scores(),
         classes={number: named.kind for number, named in work.canvas.names.items() if named.kind},
         scale=None if all(size == 1 for size in scale) else scale,
         image=array,

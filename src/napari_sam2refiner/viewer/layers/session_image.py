@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_sam2refiner.errors import ReadError
+from napari_sam2refiner.errors import ReadError, reason_of
 from napari_sam2refiner.viewer.layers.view import ImageView
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def _open(viewer: ViewerModel, identity: Identity, path: Path) -> Image:
     try:
         layers = viewer.open(path) if path.exists() else []
     except Exception as error:  # whatever a reader raises
-        reason = str(error).rstrip(".") or type(error).__name__
-        msg = f"The session's image, {path}, cannot be opened: {reason}; open it yourself, then the session."
+        msg = f"The session's image, {path}, cannot be opened: {reason_of(error)}; open it yourself, then the session."
         raise ReadError(msg) from error
     images = [layer for layer in layers if isinstance(layer, Image)]
     fitting = [image for image in images if ImageView(viewer, image).shape == identity.shape]
