@@ -394,8 +394,8 @@ def _hint(state: DockState) -> str:
     if state.obstacle:
         return state.obstacle
     if state.cutting:
-        key = state.keys.by_name.get("switch")
-        back = f"; {key} goes back to clicks" if key else ""
+        switch = state.keys.by_name.get("switch")
+        back = f"; {switch} goes back to clicks" if switch else ""
         return f"Draw a line across an object, from outside to outside{back}."
     if state.model is None:
         return "Choose a model above."
