@@ -1,9 +1,10 @@
 """How soon a click is seen, from the mouse press to the new preview on screen, and how smoothly the view pans.
 
 Measured in a real viewer, on the tissue sample with the embedded model, whose plane is ready. "First" is the preview of
-the look at the plane, "last" that of the looks that follow where they do; both count from the press to the end of the
-drawing that shows them. Then the network alone, beside SAM 2.1's own predictor, as predict.py measures it. Not a test:
-it says what is so. The bars are those of the design, and other work on the machine counts in.
+the idea that the instance embedding has at once, "decoded" that of the look at the plane, "last" that of the looks that
+follow where they do; all count from the press to the end of the drawing that shows them. Then the network alone, beside
+SAM 2.1's own predictor, as predict.py measures it. Not a test: it says what is so. The bars are those of the design,
+and other work on the machine counts in.
 
 Run: xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/click.py [--clicks 40] [--viewer-only]
 """
@@ -49,14 +50,15 @@ class Drawings:
         return next((end for end in self.ends if end >= moment), moment)
 
 
-def click(user: User, drawings: Drawings, place: tuple[float, float]) -> tuple[float, float]:
-    """Click as a new object; return the seconds to the first preview on screen and to the last."""
+def click(user: User, drawings: Drawings, place: tuple[float, float]) -> tuple[float, float, float]:
+    """Click as a new object; return the seconds to the first preview on screen, to the decoded one and to the last."""
     dock = user.dock
     assert dock is not None
     dock.controller.clear()
     spin(0.3)
-    state, shown, settled = dock.state, Moments(), Moments()
+    state, shown, decoded, settled = dock.state, Moments(), Moments(), Moments()
     state.events.candidates.connect(shown.note)
+    state.events.score.connect(decoded.note)
     state.events.answering.connect(settled.note)
     start = time.perf_counter()
     user.click(*place)
@@ -66,8 +68,10 @@ def click(user: User, drawings: Drawings, place: tuple[float, float]) -> tuple[f
             message = f"there was no answer at {place} in {MOST} s"
             raise TimeoutError(message)
     state.events.candidates.disconnect(shown.note)
+    state.events.score.disconnect(decoded.note)
     state.events.answering.disconnect(settled.note)
-    return drawings.after(shown.times[0]) - start, drawings.after(settled.times[-1]) - start
+    first, scored, last = (drawings.after(moment) for moment in (shown.times[0], decoded.times[0], settled.times[-1]))
+    return first - start, scored - start, last - start
 
 
 class Moments:
@@ -115,7 +119,7 @@ def main() -> None:
     spin(1.0)
     click(user, drawings, (60, 58))  # the first one in a process costs more
     times = np.array([click(user, drawings, place) for place in places(image.shape[:2], arguments.clicks)])
-    for name, column in zip(("first", "last"), 1000 * times.T, strict=True):
+    for name, column in zip(("first", "decoded", "last"), 1000 * times.T, strict=True):
         print(f"press to {name} preview: median {np.median(column):.0f} ms, p95 {np.percentile(column, 95):.0f} ms")
     dock.controller.clear()
     spin(1.0)

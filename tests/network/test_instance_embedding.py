@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from tokens import prompt
 
 from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE, PromptBatch
 from napari_sam2refiner.network.instance_embedding import (
     POSITION_UNIT,
     InstanceEmbedding,
     InstanceMaps,
-    PromptFusion,
     distance_outside,
 )
 
@@ -34,13 +34,6 @@ def maps() -> InstanceMaps:
         nothing,
         nothing,
     )
-
-
-def prompt(*tokens: tuple[float, float, int], mask: torch.Tensor | None = None) -> PromptBatch:
-    """Prompts of one object: (row, column) in stride-4 pixels, and what they are."""
-    coords = torch.tensor([[((x + 0.5) * 4 - 0.5, (y + 0.5) * 4 - 0.5) for y, x, _ in tokens]])
-    labels = torch.tensor([[label for *_, label in tokens]], dtype=torch.int32)
-    return PromptBatch(coords, labels, None if mask is None else mask[None, None], torch.tensor([mask is not None]))
 
 
 def guess(embedding: InstanceEmbedding, maps: InstanceMaps, prompts: PromptBatch) -> torch.Tensor:
@@ -122,10 +115,3 @@ def test_each_object_looks_at_its_own_image(embedding, maps):
     assert [highest(part) for part in logits] == [(5, 31)] * 3
     torch.testing.assert_close(logits[0], logits[2])
     assert torch.equal(logits[1].clamp(min=-15), guess(embedding, maps, one))
-
-
-def test_fresh_fusion_changes_nothing(maps):
-    fusion = PromptFusion(channels=16)
-    logits = torch.randn(1, ROWS, COLUMNS)
-    fused = fusion(maps.features, torch.zeros(1, dtype=torch.long), logits, prompt((5, 31, POSITIVE)))
-    assert torch.equal(fused, logits)

@@ -54,10 +54,11 @@ def test_all_levels_stay_and_what_they_agree_on_is_chosen(micro):
     assert len(all_levels.chosen.unique()) > 1
     assert torch.equal(one.chosen_logits, all_levels.chosen_logits)
     assert torch.equal(one.token, all_levels.token)
-    answers = [
-        micro.decode_level(level, image, at_scale(clicks(5), scale))
-        for level, scale in zip(features.levels, SCALES, strict=True)
-    ]
+    with torch.no_grad():
+        answers = [
+            micro.decode_level(level, image, at_scale(clicks(5), scale))
+            for level, scale in zip(features.levels, SCALES, strict=True)
+        ]
     size = all_levels.logits.shape[-2:]
     expected = obeyed(consensus(answers, size)[:, None], clicks(5))[:, 0]
     torch.testing.assert_close(all_levels.chosen_logits, expected)

@@ -141,6 +141,11 @@ def test_only_prompted_quadrants_are_encoded(trained, image, monkeypatch):
     assert seen == [1, 1, 2]
 
 
+def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
+    """Assert that logits are alike; below -10 a likelihood that differs by a rounding has quite another logit."""
+    np.testing.assert_allclose(np.maximum(one, -10), np.maximum(other, -10), atol=5e-3)
+
+
 def test_many_objects_are_answered_as_one_by_one(trained, image):
     session = ImageSession(trained).set_image(image)
     mask = np.zeros(image.shape, bool)
@@ -155,12 +160,12 @@ def test_many_objects_are_answered_as_one_by_one(trained, image):
     one_by_one = [session.predict(p) for p in prompts]
     together = session.predict_many(prompts)
     for a, b in zip(one_by_one, together, strict=True):
-        assert np.allclose(a.logits, b.logits, atol=1e-3)
+        assert_alike(a.logits, b.logits)
         assert a.score == pytest.approx(b.score, abs=1e-4)
         assert len(a.candidates) == len(b.candidates)
     corrected = session.predict_many(prompts, previous=together)
     alone = session.predict(prompts[2], previous=together[2])
-    assert np.allclose(corrected[2].logits, alone.logits, atol=1e-3)
+    assert_alike(corrected[2].logits, alone.logits)
     assert session.predict_many([]) == []
 
 
@@ -378,10 +383,19 @@ def test_the_first_look_is_told_of_before_others_follow(micro, nuclei):
     first = []
     prompts = Prompts(points=[CENTRES[0]])
     last = session.predict(prompts, on_first=first.extend)
-    assert len(first) == 1
-    assert not np.array_equal(first[0].logits, last.logits)
-    assert first[0].mask[CENTRES[0]]
+    idea, look = first
+    assert np.isnan(idea.score)
+    assert iou(idea.mask, disc(nuclei.shape, CENTRES[0])) > 0.2
+    assert look.score > 0
+    assert not np.array_equal(look.logits, last.logits)
+    assert all(one.mask[CENTRES[0]] for one in first)
     np.testing.assert_array_equal(last.mask, session.predict(prompts).mask)
+    first.clear()
+    missing = Prompts(points=[CENTRES[0], CENTRES[1]])
+    session.predict(missing, previous=last, on_first=first.extend)
+    assert not any(np.isnan(one.score) for one in first), (
+        "what a correction shows first is no worse than what it corrects"
+    )
 
     def stop(_: object) -> None:
         raise InterruptedError
@@ -436,7 +450,7 @@ def test_windows_are_answered_together_as_one_by_one(micro, nuclei):
     together = ImageSession(micro).set_image(nuclei).predict_many(prompts)
     for one, answer in zip(prompts, together, strict=True):
         alone = ImageSession(micro).set_image(nuclei).predict(one)
-        np.testing.assert_allclose(answer.logits, alone.logits, atol=1e-3)
+        assert_alike(answer.logits, alone.logits)
 
 
 def test_corrections_go_on_in_the_closer_look(micro, nuclei):

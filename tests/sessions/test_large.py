@@ -189,12 +189,14 @@ def test_a_first_answer_comes_before_a_closer_look(micro, nuclei):
     first = []
     small = Prompts(points=[nuclei.middle((199, 199))])
     answer = session.predict(small, on_first=first.append)
-    if not first:  # surely one that is looked at again
+    if len(first) < 2:  # surely one that is looked at again
+        first.clear()
         answer = session.predict(Prompts(points=[(10_000, 10_001)]), on_first=first.append)
-    [[found]] = first
-    assert found.shape == (20_000, 20_000)
-    assert found.tile == answer.tile
-    assert found.part.area > 0
+    assert len(first) == 2
+    for [found] in first:
+        assert found.shape == (20_000, 20_000)
+        assert found.tile == answer.tile
+        assert found.part.area > 0
 
 
 def test_a_pyramid_is_read_at_the_level_that_will_do(micro):

@@ -133,7 +133,11 @@ def _show_key(button: QPushButton, keys: Bindings) -> None:
 
 
 class ThinBar(QProgressBar):
-    """A line that shows how far something is; that it comes and goes does not push what is around it."""
+    """A line that shows how far something is; that it comes and goes does not push what is around it.
+
+    Where that is not known it stands still: a line that runs has Qt put the whole window together again for each step,
+    canvas and all, which takes as much time as what is waited for.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,9 +148,8 @@ class ThinBar(QProgressBar):
         self.setSizePolicy(policy)
 
     def set_share(self, share: float | None) -> None:
-        """Show the share that is done, 0 to 1; None where it is not known."""
-        self.setRange(0, 0 if share is None else 100)
-        self.setValue(round(100 * (share or 0)))
+        """Show the share that is done, 0 to 1; all of the line where it is not known."""
+        self.setValue(100 if share is None else round(100 * share))
 
 
 class Section(QWidget):

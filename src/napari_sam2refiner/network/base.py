@@ -68,6 +68,16 @@ class PromptBatch(NamedTuple):
     mask_logits: Tensor | None
     has_mask: Tensor
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether any object has a box."""
+        return bool((self.labels == BOX_START).any())
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether any object has a box, or a mask that means something."""
+        return self.has_boxes or bool(self.has_mask.any())
+
 
 class Features(NamedTuple):
     """Encoded images, at one scale.
@@ -223,6 +233,13 @@ class PromptableBase(SAM2Base):
     def suggest(self, features: Features, points: int) -> Suggested:  # noqa: ARG002
         """Return where objects of one encoded image are likely; here a grid of `points` x `points`."""
         return Suggested(grid(self.input.side, points), None)
+
+    def glance(self, features: Features, image: Tensor, prompts: PromptBatch) -> Tensor | None:  # noqa: ARG002
+        """Return a first idea of the objects at once, logits (N, h, w); None of a base that has none before it decodes.
+
+        As `decode`, of prompts without masks.
+        """
+        return None
 
     def obey(self, logits: Tensor, prompts: PromptBatch, finer: Callable[[], Tensor]) -> Tensor:  # noqa: ARG002
         """Mend logits (N, h, h) that a refiner made where they do not follow a click; official answers stay.

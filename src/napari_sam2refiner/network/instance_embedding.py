@@ -8,9 +8,6 @@ click, the inside of a box, a mask) has the mean embedding of its support and an
 Several positive anchors: log-sum-exp; negatives: minus softplus of theirs. It is learned from every object of an
 image at once, so that it obeys clicks after minutes of training (the idea is that of clustering by seeds: Neven et
 al., arXiv 1906.11109, and conditional convolutions as in CondInst, arXiv 2003.05664).
-
-`PromptFusion` then mixes this guess with the previous answer and the prompts, drawn as maps, by a few dilated
-convolutions (prompts as maps: Sofiiuk et al., RITM, arXiv 2102.06583).
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, POSITIVE, PromptBatch, spots, start_at_zero
+from napari_sam2refiner.network.base import BOX_END, BOX_START, NEGATIVE, POSITIVE, PromptBatch, start_at_zero
 
 POSITION_UNIT = 4.0  # stride-4 pixels in one unit of embedding space
 ABSENT = -30.0  # logit of an anchor that is not there
@@ -114,30 +111,30 @@ class InstanceEmbedding(nn.Module):
     def _guess_on(self, maps: InstanceMaps, prompts: PromptBatch) -> Tensor:
         """As `guess`, on one image; maps without their batch dimension."""
         height, width = maps.embedding.shape[-2:]
-        dense = torch.cat([maps.embedding, maps.features.float()])
         grid = (prompts.coords + 0.5) / prompts.coords.new_tensor([2.0 * width, 2.0 * height]) - 1.0
-        sampled = _sample(dense, grid)  # (N, P, E + C)
-        context = _sample(maps.context.float(), grid)  # (N, P, D)
-        weights, has_region = self._region(maps, prompts)
-        inside = weights.flatten(1) @ dense.flatten(1).T  # (N, E + C)
-        coarse = F.avg_pool2d(weights[:, None], height // maps.context.shape[-2]).flatten(1)
-        coarse = coarse / coarse.sum(1, keepdim=True).clamp(min=1e-6)
-        around = coarse @ maps.context.float().flatten(1).T  # (N, D)
-        anchors = torch.cat([sampled, inside[:, None]], 1)
-        logits = self._answer(maps.embedding, anchors, torch.cat([context, around[:, None]], 1))
+        parts = (maps.embedding, maps.features.float(), maps.context.float())
+        anchors = torch.cat([_sample(part, grid) for part in parts], -1)  # (N, P, E + C + D)
+        positive, negative = prompts.labels == POSITIVE, prompts.labels == NEGATIVE
+        if prompts.has_regions:
+            inside, is_there = self._region(maps, prompts)
+            anchors = torch.cat([anchors, inside[:, None]], 1)
+            positive, negative = torch.cat([positive, is_there[:, None]], 1), F.pad(negative, (0, 1))
+        logits = self._answer(maps.embedding, anchors)
         absent = logits.new_tensor(ABSENT)
-        positive = torch.cat([prompts.labels == POSITIVE, has_region[:, None]], 1)
-        negative = F.pad(prompts.labels == NEGATIVE, (0, 1))
-        guess = torch.where(positive[..., None, None], logits, absent).logsumexp(1)
-        against = torch.where(negative[..., None, None], logits, absent).logsumexp(1)
-        guess = guess - F.softplus(self.negative[0] * against + self.negative[1])
-        return guess - F.softplus(self.outside) * distance_outside(prompts, height, width)
+        # One more that is always absent, so that a guess is the same whatever it is made together with.
+        guess = torch.where(positive[..., None, None], logits, absent).logsumexp(1).logaddexp(absent)
+        if negative.any():
+            against = torch.where(negative[..., None, None], logits, absent).logsumexp(1)
+            guess = guess - F.softplus(self.negative[0] * against + self.negative[1])
+        if prompts.has_boxes:
+            guess = guess - F.softplus(self.outside) * distance_outside(prompts, height, width)
+        return guess
 
-    def _answer(self, embedding: Tensor, anchors: Tensor, context: Tensor) -> Tensor:
-        """Logits (N, A, h, w) of anchors (N, A, E + C) with contexts (N, A, D) on one image's embedding (E, h, w)."""
+    def _answer(self, embedding: Tensor, anchors: Tensor) -> Tensor:
+        """Logits (N, A, h, w) of anchors (N, A, E + C + D) on one image's embedding (E, h, w)."""
         size = embedding.shape[0]
-        own, features = anchors.split([size, anchors.shape[-1] - size], -1)
-        control = self.control(torch.cat([features, context], -1))
+        own, around = anchors.split([size, anchors.shape[-1] - size], -1)
+        control = self.control(around)
         bias, log_position, log_features = control.split([1, 1, self.features], -1)
         weight = torch.cat([log_position.expand(*log_position.shape[:-1], 2), log_features], -1).clamp(-8, 6).exp()
         # |e - a|^2 = e^2 - 2 e a + a^2 keeps this a matrix product of anchors and pixels.
@@ -147,9 +144,9 @@ class InstanceEmbedding(nn.Module):
         return logits
 
     def _region(self, maps: InstanceMaps, prompts: PromptBatch) -> tuple[Tensor, Tensor]:
-        """Support of each object's region anchor, (N, h, w) summing to one, and whether it has one, (N,).
+        """Each object's region anchor (N, E + C + D), and whether it has one, (N,).
 
-        The mask if there is one, else the likely foreground near the middle of the box.
+        It stands on the mask if there is one, else on the likely foreground near the middle of the box.
         """
         height, width = maps.embedding.shape[-2:]
         has_box = (prompts.labels == BOX_START).any(1)
@@ -158,55 +155,11 @@ class InstanceEmbedding(nn.Module):
             inside = torch.where(prompts.has_mask[:, None, None], prompts.mask_logits[:, 0].sigmoid(), inside)
         total = inside.sum((1, 2), keepdim=True)
         present = (has_box | prompts.has_mask) & (total[:, 0, 0] > 1e-3)
-        return inside / total.clamp(min=1e-3), present
-
-
-class PromptFusion(nn.Module):
-    """Dilated convolutions over the guess, the previous answer and the prompts as maps; a residual, zero at first.
-
-    Parameters
-    ----------
-    channels : int
-        C, of the instance head's features.
-    width : int
-        Channels it works with.
-    """
-
-    maps = 8
-
-    def __init__(self, channels: int = 64, width: int = 16) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(channels, width, 1)
-        self.enter = nn.Conv2d(self.maps, width, 3, padding=1)
-        self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=d, dilation=d) for d in (1, 2, 4))
-        self.leave = nn.Conv2d(width, 1, 3, padding=1)
-        start_at_zero(self.leave)
-
-    def forward(self, features: Tensor, image: Tensor, guess: Tensor, prompts: PromptBatch) -> Tensor:
-        """Return logits (N, h, w) from head features (B, C, h, w) and first-guess logits (N, h, w)."""
-        height, width = guess.shape[-2:]
-        if prompts.mask_logits is None:
-            previous = torch.zeros_like(guess)
-        else:
-            previous = torch.where(prompts.has_mask[:, None, None], prompts.mask_logits[:, 0], 0.0)
-        maps = torch.stack(
-            [
-                guess.clamp(-12, 12) / 4,
-                guess.tanh(),
-                previous.clamp(-12, 12) / 4,
-                previous.tanh(),
-                prompts.has_mask[:, None, None].expand_as(guess).float(),
-                spots(prompts, prompts.labels == POSITIVE, height, width).clamp(max=1.0),
-                spots(prompts, prompts.labels == NEGATIVE, height, width).clamp(max=1.0),
-                (-distance_outside(prompts, height, width)).exp(),
-            ],
-            1,
-        )
-        x = self.enter(maps) + self.reduce(features).index_select(0, image)
-        for layer in self.layers:
-            x = x + layer(F.gelu(x))
-        residual: Tensor = self.leave(F.gelu(x))
-        return guess + residual[:, 0]
+        weights = inside / total.clamp(min=1e-3)
+        coarse = F.avg_pool2d(weights[:, None], height // maps.context.shape[-2]).flatten(1)
+        coarse = coarse / coarse.sum(1, keepdim=True).clamp(min=1e-6)
+        fine = [weights.flatten(1) @ part.float().flatten(1).T for part in (maps.embedding, maps.features)]
+        return torch.cat([*fine, coarse @ maps.context.float().flatten(1).T], 1), present
 
 
 def _sample(dense: Tensor, grid: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ from napari_sam2refiner.network.base import (
     spots,
     start_at_zero,
 )
-from napari_sam2refiner.network.instance_embedding import InstanceEmbedding, InstanceMaps, PromptFusion
+from napari_sam2refiner.network.instance_embedding import InstanceEmbedding, InstanceMaps
+from napari_sam2refiner.network.prompt_fusion import PromptFusion
 from napari_sam2refiner.network.seeds import vote
 
 SIDE = 512
@@ -47,6 +48,7 @@ CUTS = (2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0, -3.0)  # logits that may become a 
 SHARPNESS = 25.0  # of the choice by predicted IoU: 0.04 less of it makes a candidate weigh e times less
 OBEYED = 2.0  # logit that a click gets where the network does not follow it
 SPOT_SAMPLED = 1.15  # a spot between four pixels is a little lower when it is sampled; this makes up for it
+SEEN_COARSER = (100, 600)  # stride-4 pixels that a guess of the second and third level needs, to count at a glance
 
 
 class Level(NamedTuple):
@@ -343,6 +345,22 @@ class MicroBase(PromptableBase):
         coords = [(vote(one) + 0.5) * scale - 0.5 for one, scale in zip(maps, SCALES, strict=True)]
         likely = [_to_size(one.foreground[None], size)[0].float().sigmoid() for one in maps]
         return Suggested(torch.cat(coords), torch.cat(likely))
+
+    def glance(  # type: ignore[override]  # as `encode`
+        self, features: Pyramid, image: Tensor, prompts: PromptBatch
+    ) -> Tensor:
+        """Return what levels guess by the instance embedding alone, up to the one that sees objects of that size.
+
+        A coarser level sees the surroundings of what is small for one object (docs/decisions/0027).
+        """
+        size = features.stride4.shape[-2:]
+        idea = self.instance_embedding.guess(features.levels[0].instances, image, prompts)
+        for level, scale, least in zip(features.levels[1:], SCALES[1:], SEEN_COARSER, strict=True):
+            guess = self.instance_embedding.guess(level.instances, image, at_scale(prompts, scale))
+            guess = _to_size(guess[:, None], size)[:, 0]
+            is_large = (guess > 0).flatten(1).sum(1) > least
+            idea = torch.where(is_large[:, None, None], torch.maximum(idea, guess), idea)
+        return idea
 
     def obey(self, logits: Tensor, prompts: PromptBatch, finer: Callable[[], Tensor]) -> Tensor:
         """Follow every click after refinement too."""

@@ -77,7 +77,7 @@ class Prediction(_Masked):
     logits : (Y, X) float32 array
         Above zero inside.
     score : float
-        The network's estimate of the mask's IoU, 0 to 1.
+        The network's estimate of the mask's IoU, 0 to 1; NaN where it has made none.
     candidates : tuple of Candidate
         What the prompts may mean, best first; this mask is the first, or the one that `choose` took. One where the
         prompts leave no choice.
@@ -118,7 +118,8 @@ class Survey:
 
 
 OnFirst = Callable[[Sequence[Prediction]], None]
-"""Gets each object's answer to a first look at the plane, where others follow; what it raises ends the work."""
+"""Gets each object's answer as far as it is known, once or twice, where better ones follow; what it raises ends the
+work."""
 
 
 class PlaneSession(Protocol):

@@ -235,8 +235,9 @@ class ImageSession:
         previous : Prediction, optional
             The answer that the prompts correct.
         on_first : callable, optional
-            Gets a first answer, of a look at the whole plane, before the object is looked at from nearer or farther; is
-            not called where it is not. What it raises ends the work.
+            Gets what there is to show before the answer: of first prompts and a network that has one, an idea of the
+            object at once, without a score; and a first answer, of a look at the whole plane, where the object is then
+            looked at from nearer or farther. What it raises ends the work.
         view : (float, float), optional
             Rows and columns of a large plane that the user sees, who clicks on objects of that scale. Without it, and
             without a box or a mask, the plane is looked at as it is, pixel by pixel.
@@ -282,7 +283,7 @@ class ImageSession:
         previous : sequence of Prediction or None, optional
             One for each object.
         on_first : callable, optional
-            As in `predict`, with the first answers to all objects, once.
+            As in `predict`, with what there is of all objects.
         look_again : bool
             Whether small and large objects get a second look, closer or farther; without, many small ones take a
             fourth of the time or less.
@@ -416,6 +417,8 @@ class ImageSession:
         ]
         others = [i for i, is_near in enumerate(near) if not is_near]
         asked, before = [prompts[i] for i in others], [previous[i] for i in others]
+        if on_first is not None and len(others) == len(prompts):
+            self._glance(plane, prompts, previous, on_first)
         seen = self._ask([plane] * len(others), asked, before, local_detail)
         if on_first is not None and len(others) == len(prompts) and self._is_doubted(plane, prompts, seen):
             on_first(self._kept_elsewhere(seen, previous, prompts))
@@ -426,6 +429,27 @@ class ImageSession:
         # A window is a closer look already; its own quadrants would be one more.
         self._look_closer(plane, prompts, previous, known, None if local_detail is None else "off", near)
         return known
+
+    def _glance(
+        self, plane: View, prompts: Sequence[Prompts], previous: Sequence[Prediction | None], on_first: OnFirst
+    ) -> None:
+        """Tell a first idea of objects, where these are asked for the first time and the network has one."""
+        if any(before is not None or one.mask is not None for one, before in zip(prompts, previous, strict=True)):
+            return  # what is on the screen is better
+        features = self._encoder.encoded(plane)[1]
+        frame = plane.frame
+        requests = [make_request(one, None, frame, self._encoder.device) for one in prompts]
+        ideas: dict[int, Prediction] = {}
+        with torch.no_grad(), precision(self._model):
+            for alike in group(requests):
+                batch = collate([request for _, request in alike])
+                image = torch.zeros(len(alike), dtype=torch.long, device=self._encoder.device)
+                logits = self._model.base.glance(features, image, batch)
+                if logits is None:
+                    return
+                planes = frame.logits_to_plane(logits).cpu().numpy()
+                ideas.update({i: Prediction(one > 0, one, math.nan) for (i, _), one in zip(alike, planes, strict=True)})
+        on_first([ideas[i] for i in range(len(prompts))])
 
     def _is_doubted(self, plane: View, prompts: Sequence[Prompts], answers: Sequence[Prediction]) -> bool:
         """Return whether any of these answers is looked at again."""

@@ -31,13 +31,14 @@ from napari_sam2refiner.viewer.state import DockState, ModelChoice, Overlap, exp
 from napari_sam2refiner.viewer.work import Work
 
 if TYPE_CHECKING:
-    from collections import deque
-
     from psygnal import SignalInstance
 
     from napari_sam2refiner.viewer.autosave import Identity
     from napari_sam2refiner.viewer.canvas import Canvas
     from napari_sam2refiner.viewer.session_file import Look
+
+
+AT_ONCE = 0.03  # seconds that the window waits for a first idea of an object, which takes a third of that
 
 
 class Controller:
@@ -451,12 +452,11 @@ class Controller:
         if outcome.error:
             self._fail(outcome.error)
 
-    def _on_progress(self, generation: int, draft: Draft, first: deque[Answered], share: float) -> None:
-        """Some of several objects are answered; or the plane was looked at, and looks from nearer or farther follow."""
+    def _on_progress(self, generation: int, draft: Draft, request: Request, share: float) -> None:
+        """Some of several objects are answered; or there is something to show before the answer."""
         if self._is_current(generation):
-            self.state.answered = 0.0 if first else share
-            if first:
-                self._first = (draft, first[0].choose(draft.choice))
+            self.state.answered = share if draft.marks.others else 0.0
+            if self._take_first(draft, request.newest()):
                 self._show()
 
     def _on_answered(self, generation: int, draft: Draft, outcome: Outcome) -> None:
@@ -554,9 +554,18 @@ class Controller:
         )
         is_wanted = partial(self._is_current, generation)
         self.state.answered = 0.0
-        on_progress = partial(self._on_progress, generation, draft, request.first)
+        on_progress = partial(self._on_progress, generation, draft, request)
         job = Job("answer", partial(self._segmenter.answer, request), on_progress, is_wanted)
         self._submit(job, partial(self._on_answered, generation, draft))
+        if self.state.answering and previous is None and not draft.marks.others:
+            # What is there at once is drawn together with the prompt, and not in a picture of its own.
+            self._take_first(draft, request.newest(AT_ONCE))
+
+    def _take_first(self, draft: Draft, answered: Answered | None) -> bool:
+        """Take what there is to show before the answer to a draft; return whether there is anything new."""
+        if answered is not None:
+            self._first = (draft, answered.choose(draft.choice))
+        return answered is not None
 
     def _prepare(self) -> None:
         """Have the plane that is shown looked at before the first click."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -69,8 +71,8 @@ class PlaneSource(Protocol):
 class Request:
     """What is asked of the segmenter: to look at a plane (no marks) or to answer marks on it, refined or not.
 
-    Of marks of one object `previous` is what they correct; of several, `known` is what is known of them. Where a first
-    answer is there before the last, it goes to `first`, which is read by another thread.
+    Of marks of one object `previous` is what they correct; of several, `known` is what is known of them. Where
+    there is something to show before the answer, it goes to `first`, which is read by another thread.
     `view` is how many rows and columns of the plane are on the screen, if that is known.
     """
 
@@ -80,8 +82,17 @@ class Request:
     previous: Prediction | None = None
     refine: bool = True
     view: tuple[float, float] | None = None
-    first: deque[Answered] = field(default_factory=lambda: deque(maxlen=1))
+    first: SimpleQueue[Answered] = field(default_factory=SimpleQueue)
     known: Known | None = None
+
+    def newest(self, seconds: float | None = None) -> Answered | None:
+        """Take the newest of what there is to show, for which one may wait some seconds; None where there is none."""
+        newest = None
+        with suppress(Empty):
+            newest = self.first.get(block=seconds is not None, timeout=seconds)
+            while True:
+                newest = self.first.get_nowait()
+        return newest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -344,7 +355,7 @@ class Segmenter:
             tell(share)
 
     def answer(self, request: Request, tell: Tell) -> Answered:
-        """Answer the marks of a request; where it takes several looks, `tell` when the first answer is there.
+        """Answer the marks of a request; `tell` when there is something to show before the answer.
 
         Several objects are answered in batches, between which a newer request may come; `tell` gets the share.
         """
@@ -352,7 +363,7 @@ class Segmenter:
 
         def on_first(predictions: Sequence[Prediction]) -> None:
             predictions[0].part  # noqa: B018 - cut here, not by whoever shows it
-            request.first.append(Answered(predictions[0], time.perf_counter() - start))
+            request.first.put(Answered(predictions[0], time.perf_counter() - start))
             tell(0.5)
 
         start = time.perf_counter()
