@@ -18,7 +18,7 @@ from napari_sam2refiner.labels.write import Overlap, areas_in, fill, part_of, wr
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
 from napari_sam2refiner.viewer.layers.channels import ImageChannels
 from napari_sam2refiner.viewer.layers.cutting import CuttingLine
-from napari_sam2refiner.viewer.layers.features import describe, read_names
+from napari_sam2refiner.viewer.layers.features import describe, read_names, read_parents
 from napari_sam2refiner.viewer.layers.given import GivenLayers
 from napari_sam2refiner.viewer.layers.levels import empty_labels, is_large
 from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
@@ -401,6 +401,12 @@ class ImageLayers:
         if self._names is None:
             self._names = {} if result is None else read_names(cast("Labels", result))
         return self._names
+
+    @property
+    def parents(self) -> Mapping[int, int]:
+        """Which objects came of which, as the result layer's features say."""
+        result = self._layers.get("result")
+        return {} if result is None else read_parents(cast("Labels", result))
 
     def describe(self, described: Mapping[int, Described]) -> None:
         """Note in the result layer what is known of objects."""
