@@ -127,7 +127,7 @@ class Controller:
             segmenter,
             submit,
             self._at_hand,
-            self._list_and_say,
+            partial(self._list_and_say, ""),
             self._fail,
             self._models.wake,
         )
