@@ -151,8 +151,8 @@ class SegmentDock(ModelDock):
         prompts.undo_asked.connect(controller.undo)
         prompts.redo_asked.connect(controller.redo)
         prompts.clear_asked.connect(controller.clear)
-        prompts.overlap_chosen.connect(controller.set_overlap)
         self.tidy.chosen.connect(controller.set_tidying)
+        self.tidy.overlap_chosen.connect(controller.set_overlap)
         self.channels.channel_chosen.connect(self._on_channel_chosen)
         self.channels.contrast_chosen.connect(controller.channels.set_as_shown)
         everything = controller.everything
@@ -240,7 +240,7 @@ class SegmentDock(ModelDock):
         super()._show()
         snapshot = resolve(self.state)
         self.prompts.set_snapshot(snapshot)
-        self.prompts.set_overlap(self.state.overlap)
+        self.tidy.set_overlap(self.state.overlap)
         self.status.set_snapshot(snapshot)
         self.prompting.set_state(apart=self.state.apart, can_click=snapshot.can_click)
         can_find = snapshot.can_click and not self.state.loading

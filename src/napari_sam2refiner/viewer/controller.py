@@ -270,7 +270,7 @@ class Controller:
             return
         if written.pixels == 0:
             written.undo()
-            self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
+            self._say("Nothing was kept: each pixel of this mask is another object's (see Tidy masks and overlap).")
             return
         score = float(answered.prediction.score)
         origin = Origin(before.marks, None if isnan(score) else score)
