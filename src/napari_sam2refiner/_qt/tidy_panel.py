@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt.utils import signals_blocked
 
 from napari_sam2refiner._qt.parts import Section, let_shrink
@@ -38,6 +48,7 @@ class TidyPanel(QWidget):
         self.specks.setSuffix(" px")
         self.specks.setToolTip("Drop pieces of fewer pixels; the largest piece stays")
         self.overlap = QComboBox()
+        self.overlap.setAccessibleName("Overlap")
         self.overlap.setToolTip("Whose a pixel is that already belongs to an object")
         self.overlap.addItem("Earlier object stays", "keep")
         self.overlap.addItem("New object wins", "overwrite")
@@ -49,7 +60,10 @@ class TidyPanel(QWidget):
         form.addRow("Smooth by", self.smooth)
         form.addRow("Drop specks below", self.specks)
         form.addRow(self.fill_holes)
-        form.addRow("Overlap", self.overlap)
+        row = QHBoxLayout()  # of its own: beside the longest of the labels above its choices would be cut
+        row.addWidget(QLabel("Overlap"))
+        row.addWidget(self.overlap, 1)
+        form.addRow(row)
         self._section = Section(TITLE, content, is_open=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
