@@ -542,7 +542,8 @@ class ImageLayers:
         return layer
 
     def _make(self, role: Role) -> Layer:
-        common = {"metadata": {METADATA_KEY: {"role": role, "image": str(self._image.unique_id)}}, **self._transforms()}
+        note = {"role": role, "image": str(self._image.unique_id), "shape": self._shape}
+        common = {"metadata": {METADATA_KEY: note}, **self._transforms()}
         size = max(2.0, min(self._shape[-2:]) / 50)
         if role == "prompts":
             return make_points(self._image.ndim, size, **common)
@@ -686,6 +687,8 @@ class ImageLayers:
         self.channels.renew()
         shape = self._view.shape
         reshaped, self._shape = shape != self._shape, shape
+        for layer in self._layers.values():
+            layer.metadata.setdefault(METADATA_KEY, {})["shape"] = shape
         self.image_changed.emit(reshaped)
 
     def _on_image_name(self) -> None:
