@@ -233,6 +233,7 @@ class FakeCanvas:
         self.apart = False
         self.given: Any = None  # what other layers hold
         self.names: dict[int, Named] = {}
+        self.parents: dict[int, int] = {}
         self.scores: dict[int, float | None] = {}
         self.extent: tuple[float, float] | None = None
 

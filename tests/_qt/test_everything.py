@@ -47,6 +47,7 @@ def test_found_listed_reopened_corrected_and_undone(user: Bench) -> None:
     assert all(row.score is not None and row.score >= 0.45 for row in rows)
     assert IMAGE[found > 0].mean() > 1.5 * IMAGE[found == 0].mean()
     assert f"{len(rows)} objects found" in panel.status.text()
+    assert "found" not in user.dock.status.status.text(), "once is enough"
     user.dock.controller.objects.reopen(1)
     wait_for(user, lambda: user.dock.state.reopened == 1)
     assert len(user.viewer.layers["prompts"].data) == 1

@@ -51,6 +51,9 @@ def test_objects_go_out_and_come_back_as_a_layer(user: Bench, tmp_path: Path, mo
             user.click(3 + y / 2, 4 + x / 2)
             user.press("K")
     user.dock.controller.objects.classify("cell", [3])
+    user.dock.controller.objects.call(3, "lonely")
+    told = user.viewer.layers["cells objects"].features
+    user.viewer.layers["cells objects"].features = told.assign(parent=["", "1", "0"])  # as typed into a table
     kept = user.result().copy()
     assert sorted(np.unique(kept)) == [0, 1, 2, 3]
     for name in ("roi", "ctc"):
@@ -71,10 +74,12 @@ def test_objects_go_out_and_come_back_as_a_layer(user: Bench, tmp_path: Path, mo
         assert tuple(layer.translate) == (0, 3, 4)
         assert user.dock.state.image == "cells"
     assert found.scores == {}
-    assert import_objects(tmp_path / "out.zip", shape=kept.shape).classes.get(3) == "cell"
-    assert [round(score, 2) for score in import_objects(tmp_path / "out.zip", shape=kept.shape).scores.values()] == [
-        0.9
-    ] * 3
+    assert layer.features["parent"].tolist() == [0, 1, 0], "as it came back from a format with lineage alone"
+    rois = import_objects(tmp_path / "out.zip", shape=kept.shape)
+    assert rois.classes.get(3) == "cell"
+    assert rois.names == {3: "lonely"}
+    assert rois.parents == {2: 1}
+    assert [round(score, 2) for score in rois.scores.values()] == [0.9] * 3
 
 
 def test_what_goes_wrong_is_one_notification(user: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +100,8 @@ def test_what_a_file_says_of_objects_is_in_the_layer(
 ) -> None:
     labels = np.zeros((60, 80), int)
     labels[10:20, 10:20], labels[30:40, 10:20] = 4, 9
-    objects = LabelledObjects(labels, "YX", {9: "nucleus"}, {4: 0.5}, {9: 4}, (0.25, 0.25))
+    names = {4: "first"}
+    objects = LabelledObjects(labels, "YX", {9: "nucleus"}, {4: 0.5}, {9: 4}, (0.25, 0.25), names=names)
     choose(monkeypatch, user.dock.exchange, "ome-zarr", export_objects(tmp_path / "mine.zarr", objects))
     user.dock.exchange.load.click()
     finish(user, "See the layer mine")
@@ -103,7 +109,48 @@ def test_what_a_file_says_of_objects_is_in_the_layer(
     assert tuple(layer.scale) == (0.25, 0.25)
     assert layer.features["index"].tolist() == [4, 9]
     assert layer.features["class"].tolist() == ["", "nucleus"]
+    assert layer.features["name"].tolist() == ["first", ""]
     assert layer.features["parent"].tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("name", ["ctc", "trackmate", "geff"])
+def test_what_was_imported_is_exported_again_with_its_lineage(
+    user: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    labels = np.zeros((3, 60, 80), int)
+    labels[0, 10:20, 10:30] = 1
+    labels[1:, 10:20, 10:19], labels[1:, 10:20, 21:30] = 2, 3
+    theirs = LabelledObjects(labels, "TYX", parents={2: 1, 3: 1}, names={1: "mother"} if name != "ctc" else {})
+    panel, suffix = user.dock.exchange, "" if name == "ctc" else {"geff": ".geff", "trackmate": ".xml"}[name]
+    choose(monkeypatch, panel, name, export_objects(tmp_path / f"theirs{suffix}", theirs))
+    panel.load.click()
+    finish(user, "See the layer theirs")
+    assert user.viewer.layers["theirs"].features["parent"].tolist() == [0, 1, 1]
+    panel.export.click()
+    assert "no objects to export" in finish(user, "no objects"), "of this image there are none"
+    panel.objects.setCurrentText("theirs")
+    choose(monkeypatch, panel, name, tmp_path / f"again{suffix}")
+    panel.export.click()
+    assert "3 objects written as" in finish(user, "written")
+    again = import_objects(tmp_path / f"again{suffix}")
+    np.testing.assert_array_equal(again.labels, labels)
+    assert again.parents == theirs.parents
+    assert again.names == theirs.names
+
+
+def test_a_layer_that_goes_leaves_the_list(user: Bench) -> None:
+    panel = user.dock.exchange
+    user.viewer.add_labels(np.ones((3, 60, 80), int), name="one")
+    user.viewer.add_labels(np.ones((3, 60, 80), int), name="two")
+    user.wait(lambda: panel.objects.count() == 3)
+    panel.objects.setCurrentIndex(2)
+    user.viewer.layers.remove("one")
+    user.wait(lambda: panel.objects.count() == 2)
+    assert panel.objects.layer.name == "two"
+    user.viewer.layers.remove("two")
+    user.wait(lambda: panel.objects.count() == 1)
+    assert panel.objects.layer is None
+    assert panel.objects.currentText() == "Of this image"
 
 
 def test_the_panel_says_what_is_wanted(qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,9 @@ def test_what_is_set_holds_when_the_dock_opens_and_when_it_changes(bench: Any, s
     user.dock.controller.set_overlap("keep")
     settings.smooth = 0
     assert user.dock.state.overlap == "keep", "what was chosen in the dock stays"
+    assert user.dock.tidy.overlap.currentData() == "keep"
+    user.dock.tidy.overlap.activated.emit(1)
+    assert user.dock.state.overlap == user.dock.tidy.overlap.currentData() == "overwrite"
     user.close()
     settings.fill_holes = False
     assert user.dock.state.tidying.fill_holes, "a closed dock listens no more"

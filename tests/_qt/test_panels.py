@@ -70,7 +70,7 @@ def test_models_are_listed_with_size_place_and_note(qtbot: Any) -> None:
 
 
 def test_everything_fits_320_pixels(qtbot: Any) -> None:
-    for panel in (SourcePanel(), PromptPanel(), StatusPanel()):
+    for panel in (SourcePanel(), PromptPanel(), StatusPanel(), TidyPanel()):
         qtbot.addWidget(panel)
         assert panel.minimumSizeHint().width() <= 320 - 30, type(panel).__name__
 
@@ -135,6 +135,21 @@ def test_tidying_is_said_as_it_is_chosen(qtbot: Any) -> None:
         panel.specks.setValue(30)
     assert chosen.args == [Tidying(1.5, True, 30)]
     assert panel._section.text().endswith("(on)")
+
+
+def test_the_rule_where_objects_overlap_is_with_what_tidies(qtbot: Any) -> None:
+    panel = TidyPanel()
+    qtbot.addWidget(panel)
+    assert panel._section.text() == "Tidy masks and overlap"
+    assert not panel.overlap.isVisibleTo(panel), "not needed for the first click"
+    with qtbot.assertNotEmitted(panel.overlap_chosen):
+        panel.set_overlap("overwrite")
+    assert panel.overlap.currentText() == "New object wins"
+    with qtbot.waitSignal(panel.overlap_chosen) as chosen:
+        panel.overlap.activated.emit(0)
+    assert chosen.args == ["keep"]
+    with qtbot.assertNotEmitted(panel.overlap_chosen):
+        panel.smooth.setValue(1)
 
 
 def test_the_wheel_scrolls_and_chooses_nothing(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from bench import Bench
 from fakes import disc
 from napari.layers import Points, Shapes
+from npe2 import PluginManager
 from qtpy.QtCore import Qt
 
 SHAPE = (60, 80)
@@ -262,6 +263,40 @@ def test_prompts_that_were_saved_and_opened_work_again(bench: Any, tmp_path: Pat
     assert not user.preview.any()
     user.press("U", SHIFT)
     np.testing.assert_array_equal(user.viewer.layers["preview"].data, before)
+
+
+def test_prompts_of_all_kinds_are_saved_by_napari_and_opened_again(bench: Any, tmp_path: Path) -> None:
+    user = bench()
+    choose_apart(user)
+    user.press("Q")
+    user.drag((5, 5), (20, 25))
+    user.drag((30, 40), (50, 70))
+    user.press("N")
+    user.dock.controller.set_negative(True)
+    user.click(40, 55)
+    user.press("H")
+    user.drag((8, 8), (8, 15))
+    layers = user.viewer.layers
+    before, marked = layers["preview"].data.copy(), features(user, "prompts")
+    layers.selection = {layers["prompts"], layers["regions"]}
+    offered = list(PluginManager.instance().iter_compatible_writers(["points", "shapes"]))
+    assert ["prompts", [".json"]] in [[one.display_name, one.filename_extensions] for one in offered]
+    assert layers.save(str(tmp_path / "mine.json"), selected=True) == [str(tmp_path / "mine.json")]
+    user.press("W")
+    assert not user.preview.any()
+    opened = user.viewer.open(str(tmp_path / "mine.json"), plugin=None)
+    assert [layer.name for layer in opened] == ["prompts (mine)", "regions (mine)"]
+    layers.selection = set(opened)
+    user.dock.prompting.take_prompts.click()
+    user.wait(user.is_idle)
+    np.testing.assert_array_equal(layers["preview"].data, before)
+    now = features(user, "prompts")
+    assert now["object_id"].count(2) == marked["object_id"].count(2) == 1
+    assert now["object_id"].count(1) > 1, "the scribble is points now"
+    assert set(now["polarity"]) == {"negative"}
+    assert features(user)["object_id"] == [1, 2]
+    user.press("K")
+    assert sorted(np.unique(user.result())) == [0, 1, 2]
 
 
 def test_shapes_saved_as_csv_come_back_without_what_napari_leaves_out(bench: Any, tmp_path: Path) -> None:

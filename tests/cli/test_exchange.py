@@ -36,7 +36,7 @@ def labels(tmp_path: Path) -> Any:
     labels = np.zeros((3, 20, 30), np.uint16)
     labels[:, 2:8, 2:8], labels[1:, 8:14, 2:8] = 1, 2
     tifffile.imwrite(tmp_path / "labels.tif", labels, imagej=True, metadata={"axes": "TYX"})
-    (tmp_path / "about.csv").write_text("object,class,score,parent\n1,nucleus,0.5,\n2,,,1\n")
+    (tmp_path / "about.csv").write_text("object,name,class,score,parent\n1,,nucleus,0.5,\n2,left one,,,1\n")
     return labels
 
 
@@ -58,6 +58,7 @@ def test_labels_go_out_and_come_back(one: Any, labels: Any, tmp_path: Path) -> N
     np.testing.assert_array_equal(import_objects(back).labels, labels)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == (["", "left one"] if one.names else ["", ""])
     assert [row["class"] for row in rows] == (["nucleus", ""] if one.classes else ["", ""])
     assert [row["parent"] for row in rows] == (["", "1"] if one.lineage else ["", ""])
     assert [row["score"] for row in rows] == (["0.5", ""] if one.scores else ["", ""])

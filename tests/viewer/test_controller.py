@@ -257,7 +257,7 @@ def test_a_mask_that_is_wholly_covered_is_not_lost(desk: Desk) -> None:
     desk.canvas.click(30, 40)
     desk.controller.commit()
     assert (desk.canvas.labels == 3).all()
-    assert "Overlap" in desk.state.news
+    assert "(see Tidy masks and overlap)" in desk.state.news
     assert desk.preview is not None
     desk.controller.set_overlap("overwrite")
     desk.controller.commit()

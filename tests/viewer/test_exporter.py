@@ -27,6 +27,7 @@ class Office:
         self.exporter = Exporter(
             lambda job, done: self.waiting.append((job, done)),
             lambda: self.at_hand,
+            lambda: self.at_hand,
             self.add,
             lambda note, busy: self.shown.append((note, busy)),
             self.errors.append,
@@ -46,7 +47,17 @@ def at_hand() -> ImageAtHand:
     labels = np.zeros((3, 20, 30), np.uint32)
     labels[:, 2:8, 2:8], labels[1:, 10:14, 2:8] = 1, 2
     image = np.arange(labels.size * 3).reshape(*labels.shape, 3)
-    return ImageAtHand("cells", labels.shape, labels, {1: 0.9, 7: 0.1}, {2: "round", 8: "gone"}, (1.0, 0.5, 0.5), image)
+    return ImageAtHand(
+        "cells",
+        labels.shape,
+        labels,
+        scores={1: 0.9, 7: 0.1},
+        classes={2: "round", 8: "gone"},
+        names={2: "left", 8: "right"},
+        parents={2: 1, 1: 8},
+        scale=(1.0, 0.5, 0.5),
+        image=image,
+    )
 
 
 @pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.name)
@@ -71,6 +82,8 @@ def test_each_format(one: Any, at_hand: ImageAtHand, tmp_path: Path) -> None:
     assert objects.scores == ({1: 0.9} if one.scores else {}), "not of the one that is gone"
     assert objects.classes.get(2, "") == ("round" if one.classes else "")
     assert 8 not in objects.classes
+    assert objects.names == ({2: "left"} if one.names else {})
+    assert objects.parents == ({2: 1} if one.lineage else {}), "not from one that is gone"
     assert office.shown[-1][0].endswith("See the layer a [1].")
 
 

@@ -28,7 +28,7 @@ from napari_sam2refiner._qt.tidy_panel import TidyPanel
 from napari_sam2refiner.viewer.autosave import Autosave, root
 from napari_sam2refiner.viewer.controller import Controller
 from napari_sam2refiner.viewer.exporter import Exporter
-from napari_sam2refiner.viewer.layers.exchange import add_objects, image_at_hand
+from napari_sam2refiner.viewer.layers.exchange import add_objects, image_at_hand, labels_at_hand
 from napari_sam2refiner.viewer.layers.image import ImageLayers
 from napari_sam2refiner.viewer.layers.pair import role_of
 from napari_sam2refiner.viewer.layers.session_image import find_image, look_of
@@ -97,7 +97,12 @@ class SegmentDock(ModelDock):
         self.exchange, self.prompting, self.guesses = ExportPanel(), PromptingPanel(), GuessPanel()
         self.everything, self.session, self.channels = EverythingPanel(), SessionPanel(), ChannelPanel()
         self._exporter = Exporter(
-            self._submit, self._image_at_hand, self._add_objects, self.exchange.set_note, show_error
+            self._submit,
+            self._image_at_hand,
+            self._chosen_objects,
+            self._add_objects,
+            self.exchange.set_note,
+            show_error,
         )
         self._sessions = self.controller.make_session_files(
             self._look_at_hand, partial(find_image, napari_viewer), self._choose_image
@@ -146,8 +151,8 @@ class SegmentDock(ModelDock):
         prompts.undo_asked.connect(controller.undo)
         prompts.redo_asked.connect(controller.redo)
         prompts.clear_asked.connect(controller.clear)
-        prompts.overlap_chosen.connect(controller.set_overlap)
         self.tidy.chosen.connect(controller.set_tidying)
+        self.tidy.overlap_chosen.connect(controller.set_overlap)
         self.channels.channel_chosen.connect(self._on_channel_chosen)
         self.channels.contrast_chosen.connect(controller.channels.set_as_shown)
         everything = controller.everything
@@ -193,8 +198,10 @@ class SegmentDock(ModelDock):
         """List the viewer's layers anew."""
         super().reset_choices(event)
         if not self.controller.is_closed:
-            others = (layer for layer in self._viewer.layers if isinstance(layer, Labels))
-            self.prompting.set_labels([layer for layer in others if role_of(layer) not in ("result", "preview")])
+            others = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+            others = [layer for layer in others if role_of(layer) not in ("result", "preview")]
+            self.prompting.set_labels(others)
+            self.exchange.set_labels(others)
 
     def _on_prompts_asked(self) -> None:
         self.controller.prompting.take_prompts([*self._viewer.layers.selection])
@@ -209,6 +216,12 @@ class SegmentDock(ModelDock):
     def _image_at_hand(self) -> ImageAtHand | None:
         in_hand = self.controller.in_hand
         return None if in_hand is None else image_at_hand(*in_hand)
+
+    def _chosen_objects(self) -> ImageAtHand | None:
+        labels, in_hand = self.exchange.objects.layer, self.controller.in_hand
+        if labels is None:
+            return self._image_at_hand()
+        return labels_at_hand(labels, None if in_hand is None else in_hand[0])
 
     def _look_at_hand(self) -> Look:
         in_hand = self.controller.in_hand
@@ -227,7 +240,7 @@ class SegmentDock(ModelDock):
         super()._show()
         snapshot = resolve(self.state)
         self.prompts.set_snapshot(snapshot)
-        self.prompts.set_overlap(self.state.overlap)
+        self.tidy.set_overlap(self.state.overlap)
         self.status.set_snapshot(snapshot)
         self.prompting.set_state(apart=self.state.apart, can_click=snapshot.can_click)
         can_find = snapshot.can_click and not self.state.loading

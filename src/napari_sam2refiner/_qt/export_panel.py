@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_sam2refiner._qt.parts import Section, breakable, let_shrink, make_button, wrapped
+from napari_sam2refiner._qt.parts import LayerChooser, Section, breakable, let_shrink, make_button, wrapped
 from napari_sam2refiner.labels.exchange.formats import FORMATS, Format
 from napari_sam2refiner.viewer.exporter import Wish
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
 
 STACKS = {"Time-lapse": "T", "Z-stack": "Z"}
 
 
 class ExportPanel(QWidget):
-    """Format, file, and what came of it; closed at first."""
+    """Objects, format, file, and what came of it; closed at first."""
 
     export_asked = Signal(object)  # a Wish
     import_asked = Signal(object)
@@ -23,6 +28,7 @@ class ExportPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._is_busy = False
+        self.objects = LayerChooser("What is exported: what this dock has kept, or any labels layer", "Of this image")
         self.formats = QComboBox()
         self.formats.setToolTip("What the file is for; docs/export.md says what each format keeps")
         for one in FORMATS:
@@ -33,13 +39,14 @@ class ExportPanel(QWidget):
             self.stacks.addItem(title, axis)
         for box in (self.formats, self.stacks):
             let_shrink(box)
-        self.export = make_button("Export ...", "Write the objects of this image, as they are now")
+        self.export = make_button("Export ...", "Write these objects, as they are now")
         self.load = make_button("Import ...", "Add the objects of a file as a new labels layer")
         self.note = wrapped()
         content = QWidget()
         form = QFormLayout(content)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Objects", self.objects)
         form.addRow("Format", self.formats)
         form.addRow("A stack is a", self.stacks)
         buttons = QHBoxLayout()
@@ -60,6 +67,10 @@ class ExportPanel(QWidget):
         """What is chosen."""
         found: Format = self.formats.currentData()
         return found
+
+    def set_labels(self, layers: Sequence[Labels]) -> None:
+        """List labels that can be exported beside the image's objects."""
+        self.objects.set_layers(layers)
 
     def set_note(self, note: str, is_busy: bool) -> None:
         """Say what happened, and whether something is under way."""

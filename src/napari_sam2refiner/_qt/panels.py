@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QVBoxLayout,
     QWidget,
@@ -32,7 +31,7 @@ from napari_sam2refiner._qt.parts import (
 )
 
 if TYPE_CHECKING:
-    from napari_sam2refiner.viewer.state import ModelChoice, Overlap, Snapshot
+    from napari_sam2refiner.viewer.state import ModelChoice, Snapshot
 
 
 class SourcePanel(QWidget):
@@ -136,7 +135,6 @@ class PromptPanel(QWidget):
     undo_asked = Signal()
     redo_asked = Signal()
     clear_asked = Signal()
-    overlap_chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -155,12 +153,6 @@ class PromptPanel(QWidget):
         self.undo = make_button("Undo", key="undo")
         self.redo = make_button("Redo", key="redo")
         self.clear = make_button("Clear", key="clear")
-        self._overlap = QComboBox()
-        self._overlap.setAccessibleName("Overlap")
-        self._overlap.setToolTip("Whose a pixel is that already belongs to an object")
-        self._overlap.addItem("Earlier object stays", "keep")
-        self._overlap.addItem("New object wins", "overwrite")
-        let_shrink(self._overlap)
         self._polarity = QButtonGroup(self)
         for button in (self.positive, self.negative):
             button.setCheckable(True)
@@ -182,10 +174,6 @@ class PromptPanel(QWidget):
             button.setEnabled(bool(what))
             button.setToolTip(snapshot.keys.tip(name, what or "nothing"))
 
-    def set_overlap(self, overlap: Overlap) -> None:
-        """Show whose a shared pixel is."""
-        self._overlap.setCurrentIndex(self._overlap.findData(overlap))
-
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -198,8 +186,6 @@ class PromptPanel(QWidget):
             grid.addWidget(button, 2, 3 * column, 1, 3)
         for column, button in enumerate((self.undo, self.redo, self.clear)):
             grid.addWidget(button, 3, 2 * column, 1, 2)
-        grid.addWidget(QLabel("Overlap"), 4, 0, 1, 2)
-        grid.addWidget(self._overlap, 4, 2, 1, 4)
 
     def _connect(self) -> None:
         self.positive.clicked.connect(lambda: self.polarity_chosen.emit(False))
@@ -211,7 +197,6 @@ class PromptPanel(QWidget):
         self.undo.clicked.connect(self.undo_asked)
         self.redo.clicked.connect(self.redo_asked)
         self.clear.clicked.connect(self.clear_asked)
-        self._overlap.activated.connect(lambda index: self.overlap_chosen.emit(self._overlap.itemData(index)))
 
 
 class EarlierPanel(QWidget):

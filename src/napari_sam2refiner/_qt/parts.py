@@ -24,6 +24,8 @@ from qtpy.QtWidgets import (
 from napari_sam2refiner.viewer.keys import Bindings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Layer
 
 FOCUS = "border: 1px solid #3f8cff"  # napari's themes do not show it; seen on light and on dark ground
@@ -80,6 +82,38 @@ class LayerCombo(QObject):
         """Let go of the layers."""
         self._combo.changed.disconnect()
         self._combo.choices = ()
+
+
+class LayerChooser(QComboBox):
+    """A combo of given layers, which the chosen one stays in.
+
+    Parameters
+    ----------
+    tooltip : str
+    first : str
+        What stands above them, for none of them; nothing when left out.
+    """
+
+    def __init__(self, tooltip: str, first: str = "") -> None:
+        super().__init__()
+        self._first, self._layers = [first] if first else [], list[Any]()
+        self.addItems(self._first)
+        self.setToolTip(tooltip)
+        let_shrink(self)
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer, None where there is none."""
+        place = self.currentIndex() - len(self._first)
+        return self._layers[place] if 0 <= place < len(self._layers) else None
+
+    def set_layers(self, layers: Sequence[Layer]) -> None:
+        """List layers."""
+        chosen, self._layers = self.layer, list(layers)
+        self.clear()
+        self.addItems([*self._first, *(str(layer.name) for layer in layers)])
+        if chosen in self._layers:
+            self.setCurrentIndex(len(self._first) + self._layers.index(chosen))
 
 
 def make_button(text: str, tooltip: str = "", key: str = "", *, names_key: bool = True) -> QPushButton:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_sam2refiner._qt.parts import Section, let_shrink, make_button
+from napari_sam2refiner._qt.parts import LayerChooser, Section, let_shrink, make_button
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -25,14 +25,12 @@ class PromptingPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._layers: list[Labels] = []
-        self.boxes, self.labels = QComboBox(), QComboBox()
+        self.boxes = QComboBox()
         self.boxes.setToolTip("What several boxes mean; also of those that are drawn already")
         self.boxes.addItem("One object", False)
         self.boxes.addItem("Each its own", True)
-        self.labels.setToolTip("Labels whose objects can be rough outlines here")
-        for chooser in (self.boxes, self.labels):
-            let_shrink(chooser)
+        let_shrink(self.boxes)
+        self.labels = LayerChooser("Labels whose objects can be rough outlines here")
         self.use_label = make_button(
             "Use label",
             "Take the label that is selected in that layer as a rough outline, or by the key the one under the mouse",
@@ -54,19 +52,13 @@ class PromptingPanel(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._section)
         self.boxes.activated.connect(lambda index: self.apart_chosen.emit(self.boxes.itemData(index)))
-        self.use_label.clicked.connect(lambda: self.label_asked.emit(self._layers[self.labels.currentIndex()]))
+        self.use_label.clicked.connect(lambda: self.label_asked.emit(self.labels.layer))
         self.take_prompts.clicked.connect(self.prompts_asked)
         self.set_state(apart=False, can_click=False)
 
     def set_labels(self, layers: Sequence[Labels]) -> None:
         """List labels; the chosen ones stay chosen."""
-        index = self.labels.currentIndex()
-        chosen = self._layers[index] if 0 <= index < len(self._layers) else None
-        self._layers = list(layers)
-        self.labels.clear()
-        self.labels.addItems([str(layer.name) for layer in layers])
-        if chosen in self._layers:
-            self.labels.setCurrentIndex(self._layers.index(chosen))
+        self.labels.set_layers(layers)
         self._enable()
 
     def set_state(self, *, apart: bool, can_click: bool) -> None:
@@ -77,5 +69,5 @@ class PromptingPanel(QWidget):
         self._enable()
 
     def _enable(self) -> None:
-        self.use_label.setEnabled(self._can_click and bool(self._layers))
+        self.use_label.setEnabled(self._can_click and self.labels.layer is not None)
         self.take_prompts.setEnabled(self._can_click)

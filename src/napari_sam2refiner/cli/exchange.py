@@ -49,7 +49,7 @@ def export_labels(
     ] = None,
     objects: Annotated[
         Path | None,
-        typer.Option("--objects", metavar="CSV", help="Table with columns object, and class, score or parent."),
+        typer.Option("--objects", metavar="CSV", help="Table with columns object, and name, class, score or parent."),
     ] = None,
     scale: Annotated[
         str | None,
@@ -89,7 +89,7 @@ def import_labels(
     axes: AxesOption = None,
     objects: Annotated[
         Path | None,
-        typer.Option("--objects", metavar="CSV", help="Where classes, scores and parents of objects go."),
+        typer.Option("--objects", metavar="CSV", help="Where names, classes, scores and parents of objects go."),
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -129,12 +129,13 @@ def _with_known(found: LabelledObjects, table: Path) -> LabelledObjects:
     """Return objects with what a table says of them, beside what was known."""
     from napari_sam2refiner.labels.exchange.measures import read_known
 
-    classes, scores, parents = read_known(table)
+    known = read_known(table)
     return replace(
         found,
-        classes={**found.classes, **classes},
-        scores={**found.scores, **scores},
-        parents={**found.parents, **parents},
+        classes={**found.classes, **known.classes},
+        scores={**found.scores, **known.scores},
+        parents={**found.parents, **known.parents},
+        names={**found.names, **known.names},
     )
 
 

@@ -201,6 +201,10 @@ class Canvas(Protocol):
         """Change the result layer's labels (Y, X) of a plane by an act, which returns what it changed."""
 
     @property
+    def parents(self) -> Mapping[int, int]:
+        """Which objects of the result came of which, by id."""
+
+    @property
     def names(self) -> Names:
         """Names and classes of objects, as the result layer has them; another mapping after each change."""
 

@@ -128,7 +128,7 @@ class Controller:
             segmenter,
             submit,
             self._at_hand,
-            self._list_and_say,
+            partial(self._list_and_say, ""),
             self._fail,
             self._models.wake,
         )
@@ -271,7 +271,7 @@ class Controller:
             return
         if written.pixels == 0:
             written.undo()
-            self._say("Nothing was kept: every pixel of this mask belongs to another object (see Overlap).")
+            self._say("Nothing was kept: each pixel of this mask is another object's (see Tidy masks and overlap).")
             return
         score = float(answered.prediction.score)
         origin = Origin(before.marks, None if isnan(score) else score)

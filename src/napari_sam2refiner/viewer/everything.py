@@ -72,7 +72,7 @@ class Everything:
     at_hand : callable
         Returns the work at hand, None where there is none.
     on_written : callable
-        Called with one sentence when the result has changed.
+        Called when the result has changed; what was found is said here.
     report : callable
         Takes one sentence about what went wrong.
     wake : callable
@@ -86,7 +86,7 @@ class Everything:
         segmenter: Segmenter,
         submit: Submit,
         at_hand: Callable[[], Work | None],
-        on_written: Callable[[str], None],
+        on_written: Callable[[], None],
         report: Callable[[str], None],
         wake: Callable[[], None],
     ) -> None:
@@ -166,7 +166,7 @@ class Everything:
             return
         self._end(_summary(count, len(found.objects), found.seconds))
         if count:
-            self._on_written(self.state.news)
+            self._on_written()
 
     def _write(self, work: Work, plane: PlaneIndex, found: FoundEverything) -> int:
         """Write what has room in the result, as new ids; return how many objects that are."""

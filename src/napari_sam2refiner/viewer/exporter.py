@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_sam2refiner.viewer.loader import Submit
 
 Stacked = Literal["T", "Z"]
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,10 @@ class ImageAtHand:
         How sure the model was of objects that were kept.
     classes : mapping of int to str
         Those that the user gave.
+    names : mapping of int to str
+        Those that the user gave.
+    parents : mapping of int to int
+        Which objects came of which.
     scale : tuple of float, optional
         Size of a pixel along each axis, where it is known.
     image : array
@@ -51,6 +56,8 @@ class ImageAtHand:
     labels: npt.NDArray[Any] | None = None
     scores: Mapping[int, float] = field(default_factory=dict)
     classes: Mapping[int, str] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+    parents: Mapping[int, int] = field(default_factory=dict)
     scale: tuple[float, ...] | None = None
     image: Any = None
 
@@ -88,6 +95,8 @@ class Exporter:
         Takes a job and what to call with its outcome, on the thread that runs this.
     at_hand : callable
         Returns the image at hand, None where there is none.
+    chosen : callable
+        Returns what is to be exported, with its image; None where there is none.
     add : callable
         Puts objects into the viewer under a name, and returns the name that they have there.
     show : callable
@@ -100,16 +109,17 @@ class Exporter:
         self,
         submit: Submit,
         at_hand: Callable[[], ImageAtHand | None],
+        chosen: Callable[[], ImageAtHand | None],
         add: Callable[[LabelledObjects, str], str],
         show: Callable[[str, bool], None],
         report: Callable[[str], None],
     ) -> None:
-        self._submit, self._at_hand, self._add = submit, at_hand, add
-        self._show, self._report = show, report
+        self._submit, self._at_hand, self._chosen = submit, at_hand, chosen
+        self._add, self._show, self._report = add, show, report
 
     def export(self, wish: Wish) -> None:
-        """Write the objects of the image at hand."""
-        at_hand = self._at_hand()
+        """Write the objects that are chosen."""
+        at_hand = self._chosen()
         if at_hand is None or at_hand.labels is None:
             self._fail("There are no objects to export; open an image and keep some.")
             return
@@ -153,16 +163,30 @@ def _export(wish: Wish, at_hand: ImageAtHand) -> str:
     one = find_format(wish.path, wish.format_name or None)
     labels = np.array(at_hand.labels)  # the user may paint meanwhile
     ids = ids_in(labels)
+    there = {*ids}
     if not ids:
         msg = "There are no objects to export; keep some first."
         raise InvalidLabelsError(msg)
     image = np.asarray(at_hand.image) if one.name == "csv" and at_hand.image is not None else None
     axes = wish.axes(labels.ndim)
-    classes = {number: at_hand.classes[number] for number in ids if number in at_hand.classes}
-    scores = {number: at_hand.scores[number] for number in ids if number in at_hand.scores}
-    objects = LabelledObjects(labels, axes, classes, scores, {}, at_hand.scale, image, at_hand.name)
+    objects = LabelledObjects(
+        labels,
+        axes,
+        classes=_among(ids, at_hand.classes),
+        scores=_among(ids, at_hand.scores),
+        parents={child: one for child, one in _among(ids, at_hand.parents).items() if one in there},
+        scale=at_hand.scale,
+        image=image,
+        image_name=at_hand.name,
+        names=_among(ids, at_hand.names),
+    )
     export_objects(wish.path, objects, one.name, overwrite=wish.overwrite)
     return f"{wish.path.name}: {_count(ids)} written as {one.title} in {time.perf_counter() - start:.1f} s."
+
+
+def _among(ids: list[int], known: Mapping[int, Known]) -> dict[int, Known]:
+    """Return what is known of objects that are there."""
+    return {number: known[number] for number in ids if number in known}
 
 
 def _load(wish: Wish, at_hand: ImageAtHand | None) -> tuple[LabelledObjects, str]:

@@ -75,7 +75,7 @@ class Work:
         kept: dict[int, Origin | None] = {n: origin for n, origin in origins.items() if n in written.areas}
         if not kept:
             written.undo()
-            return "Nothing was kept: every pixel of these masks belongs to other objects (see Overlap)."
+            return "Nothing was kept: each pixel of these masks is another object's (see Tidy masks and overlap)."
         names = dict.fromkeys(kept, Named())  # what had these ids before is not there any more
         self.change_result(f"{len(kept)} objects", written, kept, Draft(), names)
         left = f" {len(found) - len(kept)} had no pixels left." if len(kept) < len(found) else ""

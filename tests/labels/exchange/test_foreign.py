@@ -32,7 +32,7 @@ def objects() -> LabelledObjects:
         labels[t, 5:15, 2 + t : 12 + t] = 300
     labels[1:, 15:25, 5:15] = 4
     labels[1:, 18:20, 8:10] = 0
-    return LabelledObjects(labels, "TYX", {4: "daughter"}, {4: 0.75}, {4: 300})
+    return LabelledObjects(labels, "TYX", {4: "daughter"}, {4: 0.75}, {4: 300}, names={300: "A/1"})
 
 
 def test_coco_polygons_plain_run_lengths_and_crowds(tmp_path: Path) -> None:
@@ -52,6 +52,18 @@ def test_coco_polygons_plain_run_lengths_and_crowds(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.labels, wanted)
     assert found.classes == {10: "worm", 11: "worm"}
     assert found.axes == "YX"
+
+
+def test_names_are_where_other_programs_look(tmp_path: Path, objects: LabelledObjects) -> None:
+    coco = json.loads(export_objects(tmp_path / "a.json", objects).read_text())
+    named = {one["object_id"]: one.get("attributes") for one in coco["annotations"]}
+    assert named == {300: {"name": "A/1"}, 4: None}
+    root = ET.parse(export_objects(tmp_path / "a.xml", objects)).getroot()
+    spots = [spot.attrib["name"] for spot in root.iterfind("Model/AllSpots/SpotsInFrame/Spot")]
+    assert sorted({*spots}) == ["300 A/1", "4"]
+    assert [track.attrib["name"] for track in root.iterfind("Model/AllTracks/Track")] == ["A/1"]
+    graph, _ = geff.read(export_objects(tmp_path / "a.geff", objects))
+    assert {values["object"]: values["name"] for _, values in graph.nodes(data=True)} == {300: "A/1", 4: ""}
 
 
 def test_coco_objects_that_overlap_are_said_to(tmp_path: Path) -> None:
@@ -89,7 +101,10 @@ def test_coco_is_read_by_its_own_library(tmp_path: Path, objects: LabelledObject
 
 def test_rois_stand_on_their_frames_with_names_and_holes(tmp_path: Path, objects: LabelledObjects) -> None:
     rois = roifile.roiread(export_objects(tmp_path / "a.zip", objects))
-    assert [roi.name for roi in rois] == ["T0001-0300", "T0002-0004", "T0002-0300", "T0003-0004", "T0003-0300"]
+    names = ["T0001-0300 A/1", "T0002-0004", "T0002-0300 A/1", "T0003-0004", "T0003-0300 A/1"]
+    assert [roi.name for roi in rois] == names
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+        assert file.namelist() == [f"{name.replace('/', '_')}.roi" for name in names], "ImageJ goes by these"
     assert [roi.t_position for roi in rois] == [1, 2, 2, 3, 3]
     assert [len(roi.coordinates(multi=True)) for roi in rois if roi.composite] == [2, 2]
     assert rois[0].coordinates().tolist() == [[2, 5], [12, 5], [12, 15], [2, 15]]
@@ -108,6 +123,7 @@ def test_rois_drawn_in_imagej_become_objects_in_their_order(tmp_path: Path) -> N
     wanted = np.zeros((3, 10, 20), int)
     wanted[0, 1:5, 2:8], wanted[1, 2:8, 10:14] = 1, 2
     np.testing.assert_array_equal(found.labels, wanted)
+    assert found.names == {1: "mine"}
 
 
 def test_a_roi_that_is_damaged_is_named(tmp_path: Path) -> None:
@@ -198,6 +214,7 @@ def test_ome_zarr_is_read_by_its_own_library_as_labels(tmp_path: Path, objects: 
         (node, *_) = Reader(parse_url(path))()
     assert {Label, Multiscales} <= {type(spec) for spec in node.specs}
     np.testing.assert_array_equal(np.asarray(node.data[0]), objects.labels)
+    assert node.metadata["properties"][300] == {"name": "A/1"}
     assert node.metadata["properties"][4] == {"class": "daughter", "score": 0.75, "parent": 300}
 
 
@@ -238,7 +255,14 @@ def test_imagej_reads_size_and_time_of_a_tiff(tmp_path: Path, objects: LabelledO
 def test_measures_are_those_of_the_objects(tmp_path: Path, objects: LabelledObjects) -> None:
     image = np.arange(3 * 30 * 40).reshape(objects.labels.shape)
     scaled = LabelledObjects(
-        objects.labels, "TYX", objects.classes, objects.scores, objects.parents, (1.0, 0.5, 0.5), image
+        objects.labels,
+        "TYX",
+        objects.classes,
+        objects.scores,
+        objects.parents,
+        (1.0, 0.5, 0.5),
+        image,
+        names=objects.names,
     )
     path = export_objects(tmp_path / "a.csv", scaled)
     import csv
@@ -251,7 +275,8 @@ def test_measures_are_those_of_the_objects(tmp_path: Path, objects: LabelledObje
     assert float(row["intensity_mean"]) == image[2][mask].mean()
     assert [int(row[name]) for name in ("min_y", "min_x", "max_y", "max_x")] == [15, 5, 25, 15]
     assert float(row["centroid_y"]) == pytest.approx(np.argwhere(mask)[:, 0].mean() * 0.5)
-    assert read_known(path) == (objects.classes, objects.scores, objects.parents)
+    assert (rows[1, 300]["name"], row["name"]) == ("A/1", "")
+    assert read_known(path) == (objects.classes, objects.scores, objects.parents, objects.names)
 
 
 @pytest.mark.parametrize("axes", ["YX", "ZYX"])
@@ -273,9 +298,9 @@ def test_measures_of_channels_and_volumes(axes: str, tmp_path: Path) -> None:
 
 def test_what_is_known_of_objects_goes_through_a_table(tmp_path: Path, objects: LabelledObjects) -> None:
     write_known(tmp_path / "a.csv", objects)
-    assert read_known(tmp_path / "a.csv") == (objects.classes, objects.scores, objects.parents)
+    assert read_known(tmp_path / "a.csv") == (objects.classes, objects.scores, objects.parents, objects.names)
     (tmp_path / "b.csv").write_text("frame,object,score\n0,1,0.9\n1,1,0.4\n")
-    assert read_known(tmp_path / "b.csv") == ({}, {1: 0.4}, {})
+    assert read_known(tmp_path / "b.csv") == ({}, {1: 0.4}, {}, {})
     (tmp_path / "c.csv").write_text("id,score\n1,0.9\n")
     with pytest.raises(ReadError, match=r"c\.csv cannot be read: .*column object"):
         read_known(tmp_path / "c.csv")

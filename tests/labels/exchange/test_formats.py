@@ -70,11 +70,12 @@ def family() -> LabelledObjects:
     labels[2:, 20:30, 20:30] = 4
     labels[1:3, 0:4, 40:45] = 5
     parents, scores = {3: 2, 4: 2}, {1: 0.5, 4: 0.875}
-    return LabelledObjects(labels, "TYX", {1: "nucleus", 3: "Zelle, groß"}, scores, parents, (30.0, 0.5, 0.25))
+    classes, names = {1: "nucleus", 3: "Zelle, groß", 4: "7"}, {1: "left: of/the 'gap'", 2: "Mütterchen", 4: "012"}
+    return LabelledObjects(labels, "TYX", classes, scores, parents, (30.0, 0.5, 0.25), names=names)
 
 
 @pytest.mark.parametrize("one", READABLE, **by_name)
-def test_lineage_classes_and_scores_come_back_where_they_are_said_to(one: Format, tmp_path: Path) -> None:
+def test_lineage_classes_scores_and_names_come_back_where_they_are_said_to(one: Format, tmp_path: Path) -> None:
     objects = family()
     back = there_and_back(tmp_path, objects, one)
     np.testing.assert_array_equal(back.labels, objects.labels)
@@ -82,6 +83,13 @@ def test_lineage_classes_and_scores_come_back_where_they_are_said_to(one: Format
     assert back.parents == (objects.parents if one.lineage else {})
     assert back.classes == (objects.classes if one.classes else {})
     assert back.scores == (objects.scores if one.scores else {})
+    assert back.names == (objects.names if one.names else {})
+
+
+@pytest.mark.parametrize("name", ["roi", "trackmate"])
+def test_names_of_several_lines_become_one(name: str, tmp_path: Path) -> None:
+    objects = replace(family(), names={1: "a\nb\x00 \u2028c"})
+    assert there_and_back(tmp_path, objects, find_format("", name)).names == {1: "a b c"}
 
 
 @pytest.mark.parametrize("name", ["ome-zarr", "trackmate"])

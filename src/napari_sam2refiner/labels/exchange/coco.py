@@ -23,8 +23,8 @@ def _masks() -> Any:
 def write(path: Path, objects: LabelledObjects) -> None:
     """Write an image for each plane, and an annotation for each object on each plane.
 
-    Beside what COCO asks for an annotation has `object_id`, and `score` and `parent_id` where they are known; an image
-    has `steps`, its index along the other axes.
+    Beside what COCO asks for an annotation has `object_id`, and `score`, `parent_id` and, among its `attributes`, as
+    CVAT has them, `name` where they are known; an image has `steps`, its index along the other axes.
     """
     names = sorted({*objects.classes.values(), UNNAMED})
     categories = {name: place for place, name in enumerate(names, 1)}
@@ -53,6 +53,8 @@ def write(path: Path, objects: LabelledObjects) -> None:
             for key, known in (("score", objects.scores), ("parent_id", objects.parents)):
                 if object_id in known:
                     annotation[key] = known[object_id]
+            if object_id in objects.names:
+                annotation["attributes"] = {"name": objects.names[object_id]}
             annotations.append(annotation)
     content = {
         "info": {"description": "Objects from napari-sam2refiner", "axes": objects.axes},
@@ -102,7 +104,7 @@ def _objects(content: Any, images: list[Any], shape: tuple[int, int], masks: Any
         ids = [object_id + 1 - min(ids) for object_id in ids]
     names = {one["id"]: one["name"] for one in content.get("categories", [])}
     sheet = Sheet((*stacked, *shape), max(ids, default=1))
-    classes, scores, parents = {}, {}, {}
+    classes, scores, parents, called = {}, {}, {}, {}
     for object_id, one in zip(ids, annotations, strict=True):
         sheet.put(steps[one["image_id"]], _decode(one["segmentation"], shape, masks), object_id)
         name = names.get(one.get("category_id"), UNNAMED)
@@ -112,8 +114,11 @@ def _objects(content: Any, images: list[Any], shape: tuple[int, int], masks: Any
             scores[object_id] = float(one["score"])
         if "parent_id" in one:
             parents[object_id] = int(one["parent_id"])
+        attributes = one.get("attributes")
+        if isinstance(attributes, dict) and attributes.get("name"):
+            called[object_id] = str(attributes["name"])
     name = str(images[0].get("file_name", ""))
-    return LabelledObjects(sheet.labels, axes, classes, scores, parents, image_name=name, note=sheet.note)
+    return LabelledObjects(sheet.labels, axes, classes, scores, parents, image_name=name, note=sheet.note, names=called)
 
 
 def _decode(segmentation: Any, shape: tuple[int, int], masks: Any) -> Part:

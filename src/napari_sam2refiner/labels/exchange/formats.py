@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class Format:
     read : callable, optional
         None where labels cannot be had back.
     is_folder : bool
-    stacks, lineage, classes, scores : bool
+    stacks, lineage, classes, scores, names : bool
         What it keeps, beside the labels.
     knows_shape : bool
         Whether it says how large the image is.
@@ -65,6 +66,7 @@ class Format:
     lineage: bool = False
     classes: bool = False
     scores: bool = False
+    names: bool = False
     knows_shape: bool = True
     is_ours: Callable[[Path], bool] = lambda path: path.is_file()
 
@@ -74,21 +76,20 @@ def _is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
+_Full = partial(Format, lineage=True, classes=True, scores=True, names=True)  # keeps all that is known of objects
+
 FORMATS = (
     Format("tiff", "TIFF", (".tif", ".tiff"), tiff.write, tiff.read),
-    Format(
+    _Full(
         "ome-zarr",
         "OME-Zarr labels",
         (".zarr",),
         zarr_image.write,
         zarr_image.read,
         is_folder=True,
-        lineage=True,
-        classes=True,
-        scores=True,
         is_ours=_is_zarr,
     ),
-    Format("coco", "COCO JSON", (".json",), coco.write, coco.read, lineage=True, classes=True, scores=True),
+    _Full("coco", "COCO JSON", (".json",), coco.write, coco.read),
     Format(
         "ctc",
         "Cell Tracking Challenge",
@@ -99,23 +100,18 @@ FORMATS = (
         lineage=True,
         is_ours=cell_tracking.is_ours,
     ),
-    Format(
-        "roi", "ImageJ ROIs", (".zip",), roi.write, roi.read, lineage=True, classes=True, scores=True, knows_shape=False
-    ),
-    Format(
+    _Full("roi", "ImageJ ROIs", (".zip",), roi.write, roi.read, knows_shape=False),
+    _Full(
         "geff",
         "GEFF graph",
         (".geff",),
         tracking_graph.write,
         tracking_graph.read,
         is_folder=True,
-        lineage=True,
-        classes=True,
-        scores=True,
         is_ours=_is_zarr,
     ),
-    Format("trackmate", "TrackMate XML", (".xml",), trackmate.write, trackmate.read, lineage=True),
-    Format("csv", "Measures (CSV)", (".csv",), measures.write, None, lineage=True, classes=True, scores=True),
+    Format("trackmate", "TrackMate XML", (".xml",), trackmate.write, trackmate.read, lineage=True, names=True),
+    _Full("csv", "Measures (CSV)", (".csv",), measures.write, None),
     Format("npy", "numpy", (".npy",), numpy_file.write, numpy_file.read),
 )
 NAMES = tuple(one.name for one in FORMATS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,14 +48,13 @@ def _rows(objects: LabelledObjects, frame: int) -> list[dict[str, Any]]:
         wanted += INTENSITIES
         image = np.asarray(objects.image[frame] if objects.axes.startswith("T") else objects.image)
     table = regionprops_table(numbered, image, wanted, spacing=spacing)
-    known = {"class": objects.classes, "score": objects.scores, "parent": objects.parents}
-    known = {name: values for name, values in known.items() if values}
+    known = {what: values for what, values in objects.known.items() if values}
     rows = []
     for place, object_id in enumerate(ids):
         row: dict[str, Any] = {"object": object_id}
         if objects.axes.startswith("T"):
             row["frame"] = frame
-        row |= {name: values.get(object_id, "") for name, values in known.items()}
+        row |= {what: values.get(object_id, "") for what, values in known.items()}
         rows.append(row | {_column(name, labels.ndim): values[place].item() for name, values in table.items()})
     return rows
 
@@ -71,8 +70,17 @@ def _column(name: str, ndim: int) -> str:
     return name.replace("-", "_")
 
 
-def read_known(path: Path) -> tuple[dict[int, str], dict[int, float], dict[int, int]]:
-    """Read classes, scores and parents from a table with a column `object`, and those of `class`, `score`, `parent`.
+class Known(NamedTuple):
+    """What a table says of objects, by id."""
+
+    classes: dict[int, str]
+    scores: dict[int, float]
+    parents: dict[int, int]
+    names: dict[int, str]
+
+
+def read_known(path: Path) -> Known:
+    """Read what a table says: it has a column `object`, and some of `name`, `class`, `score` and `parent`.
 
     Of several rows of an object, the lowest score counts.
 
@@ -84,27 +92,31 @@ def read_known(path: Path) -> tuple[dict[int, str], dict[int, float], dict[int, 
     classes: dict[int, str] = {}
     scores: dict[int, float] = {}
     parents: dict[int, int] = {}
+    names: dict[int, str] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
                 object_id = int(row["object"])
                 if row.get("class"):
                     classes[object_id] = row["class"]
+                if row.get("name"):
+                    names[object_id] = row["name"]
                 if row.get("score"):
                     scores[object_id] = min(float(row["score"]), scores.get(object_id, np.inf))
                 if row.get("parent") and int(row["parent"]):
                     parents[object_id] = int(row["parent"])
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        msg = f"{path} cannot be read: {error}; give a CSV table with a column object, and class, score or parent."
+        msg = (
+            f"{path} cannot be read: {error}; give a CSV table with a column object, and name, class, score or parent."
+        )
         raise ReadError(msg) from error
-    return classes, scores, parents
+    return Known(classes, scores, parents, names)
 
 
 def write_known(path: Path, objects: LabelledObjects) -> None:
     """Write the table that `read_known` reads."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["object", "class", "score", "parent"])
+        writer.writerow(["object", *objects.known])
         for object_id in boxes_in(objects.labels):
-            known = (objects.classes, objects.scores, objects.parents)
-            writer.writerow([object_id, *(values.get(object_id, "") for values in known)])
+            writer.writerow([object_id, *(values.get(object_id, "") for values in objects.known.values())])

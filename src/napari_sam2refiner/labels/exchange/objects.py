@@ -47,6 +47,8 @@ class LabelledObjects:
         Of the image's file.
     note : str
         What was lost when they were read, as one sentence.
+    names : mapping of int to str
+        What people call single objects.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class LabelledObjects:
     image: npt.NDArray[Any] | None = None
     image_name: str = ""
     note: str = ""
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what fits what."""
@@ -79,6 +82,15 @@ class LabelledObjects:
         if self.scale is not None and (len(self.scale) != labels.ndim or min(self.scale) <= 0):
             msg = f"{seen}, but the pixel size is {self.scale}; give a positive number for each axis of {self.axes}."
             raise InvalidLabelsError(msg)
+
+    @property
+    def known(self) -> dict[str, Mapping[int, Any]]:
+        """What is known of the objects, as tables call it: name, class, score and parent."""
+        return {"name": self.names, "class": self.classes, "score": self.scores, "parent": self.parents}
+
+    def known_of(self, object_id: int) -> dict[str, Any]:
+        """Return what is known of an object; what is not is left out."""
+        return {what: values[object_id] for what, values in self.known.items() if object_id in values}
 
     @property
     def pixel_size(self) -> tuple[float, ...]:
@@ -122,6 +134,11 @@ def guess_axes(ndim: int) -> str:
         msg = f"the labels have {ndim} axes; give labels with axes {', '.join(AXES)}."
         raise InvalidLabelsError(msg)
     return known[ndim]
+
+
+def one_line(text: str) -> str:
+    """Return a text for where line breaks and control characters have no place."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 class Sheet:

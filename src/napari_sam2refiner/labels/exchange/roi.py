@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_sam2refiner.errors import InvalidLabelsError, ReadError
-from napari_sam2refiner.labels.exchange.objects import LabelledObjects, Sheet, boxes_in, guess_axes, load_library
+from napari_sam2refiner.labels.exchange.objects import (
+    LabelledObjects,
+    Sheet,
+    boxes_in,
+    guess_axes,
+    load_library,
+    one_line,
+)
 from napari_sam2refiner.labels.exchange.outlines import fill, trace
 
 LARGEST = 32767  # rows and columns that a ROI can name
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # as java.awt.geom.PathIterator has them
+GIVEN_BY_IMAGEJ = re.compile(r"[\d-]*")  # names that nobody has chosen
+UNFIT = re.compile(r'[/\\:*?"<>|]')  # for names of files, which a ROI's name is within the ZIP file
+LONGEST = 60  # characters of such a name
 
 
 def _roifile() -> Any:
@@ -39,12 +50,14 @@ def write(path: Path, objects: LabelledObjects) -> None:
             for object_id, box in boxes_in(plane).items():
                 corner = (box[0].start, box[1].start)
                 outlines = [np.add(outline, corner) for outline in trace(plane[box] == object_id)]
-                name = "-".join([*(f"{axis}{step + 1:04}" for axis, step in at.items()), f"{object_id:04}"])
+                number = "-".join([*(f"{axis}{step + 1:04}" for axis, step in at.items()), f"{object_id:04}"])
+                called = one_line(objects.names.get(object_id, ""))
+                name = f"{number} {called}" if called else number
                 roi = _roi(outlines, roifile, name)
                 roi.t_position, roi.z_position = (at[axis] + 1 if axis in at else 0 for axis in "TZ")
                 roi.position = 0 if len(at) != 1 else next(iter(at.values())) + 1
                 roi.properties = _properties(objects, object_id)
-                file.writestr(f"{name}.roi", roi.tobytes())
+                file.writestr(f"{UNFIT.sub('_', name)[:LONGEST].rstrip()}.roi", roi.tobytes())
 
 
 def _roi(outlines: list[npt.NDArray[Any]], roifile: Any, name: str) -> Any:
@@ -67,9 +80,14 @@ def _roi(outlines: list[npt.NDArray[Any]], roifile: Any, name: str) -> Any:
 
 
 def _properties(objects: LabelledObjects, object_id: int) -> dict[str, str]:
-    known = {"class": objects.classes, "score": objects.scores, "parent": objects.parents}
     found = {"object": str(object_id), "axes": objects.axes}
-    return found | {name: str(values[object_id]) for name, values in known.items() if object_id in values}
+    return found | {what: one_line(str(value)) for what, value in objects.known_of(object_id).items()}
+
+
+def _notes(roi: Any) -> dict[str, str]:
+    """Return a ROI's properties as the texts that they are: a class or a name may look like a number."""
+    lines = (line.partition(":") for line in (roi.props or "").splitlines())
+    return {what.strip(): value.strip() for what, colon, value in lines if colon}
 
 
 def read(path: Path, shape: tuple[int, ...] | None = None) -> LabelledObjects:
@@ -94,16 +112,19 @@ def read(path: Path, shape: tuple[int, ...] | None = None) -> LabelledObjects:
 
 
 def _objects(rois: list[Any], shape: tuple[int, ...]) -> LabelledObjects:
-    notes = [roi.properties if roi.props else {} for roi in rois]
+    notes = [_notes(roi) for roi in rois]
+    for note, roi in zip(notes, rois, strict=True):
+        if "object" not in note and roi.name and not GIVEN_BY_IMAGEJ.fullmatch(roi.name):
+            note["name"] = roi.name
     free = max((int(note["object"]) for note in notes if "object" in note), default=0)
     ids = []
     for note in notes:
         free += "object" not in note
         ids.append(int(note.get("object", free)))
-    axes = next((str(note["axes"]) for note in notes if len(note.get("axes", "")) == len(shape)), "")
+    axes = next((note["axes"] for note in notes if len(note.get("axes", "")) == len(shape)), "")
     axes = axes or guess_axes(len(shape))
     sheet = Sheet(shape, max(ids, default=1))
-    known: dict[str, dict[int, str]] = {"class": {}, "score": {}, "parent": {}}
+    known: dict[str, dict[int, str]] = {"name": {}, "class": {}, "score": {}, "parent": {}}
     for object_id, note, roi in zip(ids, notes, rois, strict=True):
         steps = _steps(roi, axes)
         sheet.put(steps, fill(_outlines(roi), (shape[-2], shape[-1])), object_id)
@@ -111,7 +132,7 @@ def _objects(rois: list[Any], shape: tuple[int, ...]) -> LabelledObjects:
             known[name][object_id] = note[name]
     scores = {number: float(score) for number, score in known["score"].items()}
     parents = {number: int(parent) for number, parent in known["parent"].items()}
-    return LabelledObjects(sheet.labels, axes, known["class"], scores, parents, note=sheet.note)
+    return LabelledObjects(sheet.labels, axes, known["class"], scores, parents, note=sheet.note, names=known["name"])
 
 
 def _steps(roi: Any, axes: str) -> tuple[int, ...]:

@@ -55,8 +55,9 @@ def write(path: Path, objects: LabelledObjects) -> None:
 def _known(objects: LabelledObjects, object_id: int) -> dict[str, Any]:
     """Return what is known of an object, under each name that is used at all."""
     found: dict[str, Any] = {OBJECT: object_id}
-    if objects.classes:
-        found["class"] = objects.classes.get(object_id, "")
+    for what, texts in (("name", objects.names), ("class", objects.classes)):
+        if texts:
+            found[what] = texts.get(object_id, "")
     if objects.scores and object_id in objects.scores:
         found["score"] = objects.scores[object_id]
     return found
@@ -106,10 +107,10 @@ def _named(objects: LabelledObjects, graph: Any, prop: str, about: Any) -> Label
         for node, values in graph.nodes(data=True):
             frame = round(values[time]) if objects.axes.startswith("T") else ...
             labels[frame][objects.labels[frame] == values[prop]] = ids[node]
-    known: dict[str, dict[int, Any]] = {"class": {}, "score": {}}
+    known: dict[str, dict[int, Any]] = {"name": {}, "class": {}, "score": {}}
     for node, values in graph.nodes(data=True):
         for name in known.keys() & values.keys():
             if values[name] != "":
                 known[name][ids[node]] = values[name]
     scores = {number: float(score) for number, score in known["score"].items()}
-    return LabelledObjects(labels, objects.axes, known["class"], scores, parents)
+    return LabelledObjects(labels, objects.axes, known["class"], scores, parents, names=known["name"])

@@ -6,6 +6,7 @@ An outline is that of the largest piece, without its holes; volumes have spots a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from napari_sam2refiner.errors import ReadError
 from napari_sam2refiner.labels.exchange.lineage import Node, links_of, nodes_of, tracks_along
-from napari_sam2refiner.labels.exchange.objects import LabelledObjects, Sheet
+from napari_sam2refiner.labels.exchange.objects import LabelledObjects, Sheet, one_line
 from napari_sam2refiner.labels.exchange.outlines import area, fill, trace
 
 SPOT_FEATURES = {  # name -> dimension, whether whole
@@ -29,10 +30,11 @@ SPOT_FEATURES = {  # name -> dimension, whether whole
     "VISIBILITY": ("NONE", True),
 }
 VERSION = "7.11.1"
+OURS = re.compile(r"0*([1-9]\d*)(?: (.+))?")  # name of a spot: an object's id, and its name
 
 
 def write(path: Path, objects: LabelledObjects) -> None:
-    """Write a spot for each object on each frame, named after its id, and a track for each family."""
+    """Write a spot for each object on each frame, named after its id and name, and a track for each family."""
     nodes = nodes_of(objects)
     links = links_of(nodes, objects.parents)
     size = dict(zip(objects.axes, objects.pixel_size, strict=True))
@@ -41,7 +43,7 @@ def write(path: Path, objects: LabelledObjects) -> None:
     model = ET.SubElement(root, "Model", spatialunits=unit, timeunits="sec" if objects.scale else "frame")
     _declare(model)
     _add_spots(model, objects, nodes, size)
-    _add_tracks(model, nodes, links)
+    _add_tracks(model, objects, nodes, links)
     rows, columns = objects.labels.shape[-2:]
     shape = dict(zip(objects.axes, objects.labels.shape, strict=True))
     settings = ET.SubElement(root, "Settings")
@@ -86,7 +88,7 @@ def _add_spots(model: ET.Element, objects: LabelledObjects, nodes: Sequence[Node
         at = {axis: value * size[axis] for axis, value in zip(objects.space, node.middle, strict=True)}
         spot = {
             "ID": place,
-            "name": node.object_id,
+            "name": f"{node.object_id} {one_line(objects.names.get(node.object_id, ''))}".rstrip(),
             "QUALITY": objects.scores.get(node.object_id, 1.0),
             "POSITION_X": at["X"],
             "POSITION_Y": at["Y"],
@@ -116,8 +118,10 @@ def _outline(spot: ET.Element, objects: LabelledObjects, node: Node, size: dict[
     spot.text = " ".join(f"{value:.7g}" for value in places[:, ::-1].ravel().tolist())
 
 
-def _add_tracks(model: ET.Element, nodes: Sequence[Node], links: Sequence[tuple[int, int]]) -> None:
-    """Write families of what follows what."""
+def _add_tracks(
+    model: ET.Element, objects: LabelledObjects, nodes: Sequence[Node], links: Sequence[tuple[int, int]]
+) -> None:
+    """Write families of what follows what, under the name of the one that they begin with."""
     family = list(range(len(nodes)))
     for source, target in sorted(links, key=lambda link: nodes[link[1]].frame):
         family[target] = family[source]
@@ -125,8 +129,9 @@ def _add_tracks(model: ET.Element, nodes: Sequence[Node], links: Sequence[tuple[
     for source, target in links:
         edges.setdefault(family[source], []).append((source, target))
     tracks, kept = ET.SubElement(model, "AllTracks"), ET.SubElement(model, "FilteredTracks")
-    for number, those in enumerate(edges.values()):
-        about = {"name": f"Track_{number}", "TRACK_ID": str(number), "TRACK_INDEX": str(number)}
+    for number, (first, those) in enumerate(edges.items()):
+        name = one_line(objects.names.get(nodes[first].object_id, "")) or f"Track_{number}"
+        about = {"name": name, "TRACK_ID": str(number), "TRACK_INDEX": str(number)}
         track = ET.SubElement(tracks, "Track", about)
         ET.SubElement(kept, "TrackID", TRACK_ID=str(number))
         for source, target in those:
@@ -162,9 +167,11 @@ def _objects(root: ET.Element, image: dict[str, Any]) -> LabelledObjects:
     links = [(int(edge.attrib["SPOT_SOURCE_ID"]), int(edge.attrib["SPOT_TARGET_ID"])) for edge in edges]
     frames = {number: int(float(spot.attrib["FRAME"])) for number, spot in spots.items()}
     links = [link if frames[link[0]] < frames[link[1]] else link[::-1] for link in links]
-    named = [(frames[number], spot.get("name", "")) for number, spot in spots.items()]
-    if all(name.isdigit() and int(name) for _, name in named) and len({*named}) == len(named):
-        ids = {number: int(spot.attrib["name"]) for number, spot in spots.items()}
+    named = {number: match for number, spot in spots.items() if (match := OURS.fullmatch(spot.get("name", "")))}
+    names: dict[int, str] = {}
+    if len({(frames[number], match[1]) for number, match in named.items()}) == len(spots):
+        ids = {number: int(match[1]) for number, match in named.items()}
+        names = {int(match[1]): match[2] for match in named.values() if match[2]}
         parents = {ids[b]: ids[a] for a, b in links if ids[a] != ids[b]}
     else:
         order = sorted(spots, key=frames.__getitem__)
@@ -178,7 +185,7 @@ def _objects(root: ET.Element, image: dict[str, Any]) -> LabelledObjects:
     labels, axes = (sheet.labels, "TYX") if count > 1 else (sheet.labels[0], "YX")
     has_unit = root.find("Model[@spatialunits='pixel']") is None
     scale = (*(float(image.get("timeinterval", 1)),) * (len(axes) - 2), *size) if has_unit else None
-    return LabelledObjects(labels, axes, parents=parents, scale=scale, note=sheet.note)
+    return LabelledObjects(labels, axes, parents=parents, scale=scale, note=sheet.note, names=names)
 
 
 def _corners(spot: ET.Element, size: tuple[float, float]) -> Any:

@@ -56,11 +56,7 @@ def _axes(objects: LabelledObjects) -> list[dict[str, str]]:
 
 
 def _properties(objects: LabelledObjects) -> list[dict[str, Any]]:
-    known = {"class": objects.classes, "score": objects.scores, "parent": objects.parents}
-    return [
-        {"label-value": number, **{name: values[number] for name, values in known.items() if number in values}}
-        for number in ids_in(objects.labels)
-    ]
+    return [{"label-value": number, **objects.known_of(number)} for number in ids_in(objects.labels)]
 
 
 def read(path: Path, shape: tuple[int, ...] | None = None) -> LabelledObjects:  # noqa: ARG001 - it knows its own
@@ -87,14 +83,15 @@ def _read_image(group: Any) -> LabelledObjects:
     level = image["datasets"][0]
     names = [axis["name"] for axis in image["axes"]]
     labels = _named(np.asarray(group[level["path"]][...]), names)
-    known: dict[str, dict[int, Any]] = {"class": {}, "score": {}, "parent": {}}
+    known: dict[str, dict[int, Any]] = {"name": {}, "class": {}, "score": {}, "parent": {}}
     for row in about.get("image-label", {}).get("properties", []):
         for name in known.keys() & row.keys():
             known[name][row["label-value"]] = row[name]
     sizes = next((one["scale"] for one in level.get("coordinateTransformations", []) if "scale" in one), None)
     has_units = any("unit" in axis for axis in image["axes"])
     scale = tuple(map(float, sizes))[-labels.labels.ndim :] if sizes and has_units else None
-    return LabelledObjects(labels.labels, labels.axes, known["class"], known["score"], known["parent"], scale)
+    classes, scores, parents = known["class"], known["score"], known["parent"]
+    return LabelledObjects(labels.labels, labels.axes, classes, scores, parents, scale, names=known["name"])
 
 
 def _named(labels: Any, names: list[str]) -> LabelledObjects:

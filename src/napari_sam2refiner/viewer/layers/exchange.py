@@ -10,7 +10,9 @@ from napari.layers import Labels
 
 from napari_sam2refiner.labels.write import ids_in
 from napari_sam2refiner.viewer.exporter import ImageAtHand
+from napari_sam2refiner.viewer.layers.features import INDEX, read_names, read_parents, read_scores
 from napari_sam2refiner.viewer.layers.image import transforms_of
+from napari_sam2refiner.viewer.layers.view import finest
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -21,18 +23,51 @@ if TYPE_CHECKING:
 
 
 def image_at_hand(image: Image, work: Work) -> ImageAtHand:
-    """Return an image with its objects; a scale of 1 along all axes is none."""
-    array = image.data[0] if image.multiscale else image.data
-    scale = tuple(abs(float(size)) for size in image.scale)
+    """Return an image with its objects."""
+    canvas = work.canvas
     return ImageAtHand(
-        name=Path(image.source.path).name if image.source.path else image.name,
-        shape=tuple(array.shape[: image.ndim]),
-        labels=work.canvas.labels if work.canvas.has_result else None,
+        name=_file_name(image),
+        shape=_shape(image),
+        labels=canvas.labels if canvas.has_result else None,
         scores=work.origins.lowest_scores(),
-        classes={number: named.kind for number, named in work.canvas.names.items() if named.kind},
-        scale=None if all(size == 1 for size in scale) else scale,
-        image=array,
+        classes={number: named.kind for number, named in canvas.names.items() if named.kind},
+        names={number: named.name for number, named in canvas.names.items() if named.name},
+        parents=canvas.parents,
+        scale=_scale(image),
+        image=finest(image),
     )
+
+
+def labels_at_hand(labels: Labels, image: Image | None) -> ImageAtHand:
+    """Return the objects of any labels layer, with what its features say, on an image where that is of their shape."""
+    array, named = finest(labels), read_names(labels)
+    fits = image is not None and _shape(image) == tuple(array.shape)
+    return ImageAtHand(
+        name=_file_name(image if image is not None and fits else labels),
+        shape=tuple(array.shape),
+        labels=array,
+        scores=read_scores(labels),
+        classes={number: one.kind for number, one in named.items() if one.kind},
+        names={number: one.name for number, one in named.items() if one.name},
+        parents=read_parents(labels),
+        scale=_scale(labels),
+        image=finest(image) if image is not None and fits else None,
+    )
+
+
+def _file_name(layer: Image | Labels) -> str:
+    """Return the name of a layer's file, else its own."""
+    return Path(layer.source.path).name if layer.source.path else str(layer.name)
+
+
+def _shape(image: Image) -> tuple[int, ...]:
+    return tuple(finest(image).shape[: image.ndim])
+
+
+def _scale(layer: Image | Labels) -> tuple[float, ...] | None:
+    """Return the size of a pixel along each axis; 1 along all of them is none."""
+    scale = tuple(abs(float(size)) for size in layer.scale)
+    return None if all(size == 1 for size in scale) else scale
 
 
 def add_objects(viewer: ViewerModel, image: Image | None, objects: LabelledObjects, name: str) -> str:
@@ -43,10 +78,8 @@ def add_objects(viewer: ViewerModel, image: Image | None, objects: LabelledObjec
     layers, active = viewer.layers, viewer.layers.selection.active
     is_there = image is not None and image in layers
     place: dict[str, Any] = {} if objects.scale is None else {"scale": objects.scale}
-    if image is not None and is_there:
-        array = image.data[0] if image.multiscale else image.data
-        if tuple(array.shape[: image.ndim]) == objects.labels.shape:
-            place = transforms_of(image)
+    if image is not None and is_there and _shape(image) == objects.labels.shape:
+        place = transforms_of(image)
     layer = Labels(objects.labels, name=name, opacity=0.5, features=_features(objects), **place)
     layers.insert(layers.index(image) + 1 if is_there else len(layers), layer)
     if active is not None and active in layers:
@@ -56,10 +89,8 @@ def add_objects(viewer: ViewerModel, image: Image | None, objects: LabelledObjec
 
 def _features(objects: LabelledObjects) -> dict[str, Any]:
     """Return what is known of objects, as napari shows it in its status bar."""
-    ids = ids_in(objects.labels)
-    known: dict[str, Any] = {
-        "class": [objects.classes.get(number, "") for number in ids] if objects.classes else None,
-        "score": [objects.scores.get(number, np.nan) for number in ids] if objects.scores else None,
-        "parent": [objects.parents.get(number, 0) for number in ids] if objects.parents else None,
+    ids, nothing = ids_in(objects.labels), {"name": "", "class": "", "score": np.nan, "parent": 0}
+    known = {what: values for what, values in objects.known.items() if values}
+    return {INDEX: ids} | {
+        what: [values.get(number, nothing[what]) for number in ids] for what, values in known.items()
     }
-    return {"index": ids} | {name: values for name, values in known.items() if values is not None}

@@ -26,6 +26,16 @@ def read_names(layer: Labels) -> dict[int, Named]:
     return {object_id: one for object_id, one in named.items() if one}
 
 
+def read_scores(layer: Labels) -> dict[int, float]:
+    """Return how sure a model was of objects, by id, as far as it is noted."""
+    return _numbers(layer, "score")
+
+
+def read_parents(layer: Labels) -> dict[int, int]:
+    """Return which objects came of which, by id; 0 and what is no id stand for none."""
+    return {child: int(parent) for child, parent in _numbers(layer, "parent").items() if parent >= 1}
+
+
 def describe(layer: Labels, described: Mapping[int, Described]) -> None:
     """Write what is known of objects, by id; columns and rows of others stay as they are."""
     table = _indexed(layer)
@@ -41,6 +51,15 @@ def describe(layer: Labels, described: Mapping[int, Described]) -> None:
     table.loc[ids, "score"] = [float("nan") if one.score is None else round(one.score, 4) for one in known]
     is_gone = table.loc[ids].isna().all(axis=1)
     layer.features = table.drop(index=ids[is_gone]).rename_axis(INDEX).reset_index()
+
+
+def _numbers(layer: Labels, column: str) -> dict[int, float]:
+    """Return the numbers in a column, by id; also where they are noted as text."""
+    table = _indexed(layer)
+    if column not in table:
+        return {}
+    found = pd.to_numeric(table[column], errors="coerce").dropna()
+    return {int(object_id): float(value) for object_id, value in found.items()}
 
 
 def _indexed(layer: Labels) -> pd.DataFrame:

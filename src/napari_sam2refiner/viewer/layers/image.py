@@ -18,7 +18,7 @@ from napari_sam2refiner.labels.write import Overlap, areas_in, fill, part_of, wr
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
 from napari_sam2refiner.viewer.layers.channels import ImageChannels
 from napari_sam2refiner.viewer.layers.cutting import CuttingLine
-from napari_sam2refiner.viewer.layers.features import describe, read_names
+from napari_sam2refiner.viewer.layers.features import describe, read_names, read_parents
 from napari_sam2refiner.viewer.layers.given import GivenLayers
 from napari_sam2refiner.viewer.layers.levels import empty_labels, is_large
 from napari_sam2refiner.viewer.layers.preview import PREVIEW_COLORS, Drawing
@@ -402,6 +402,12 @@ class ImageLayers:
             self._names = {} if result is None else read_names(cast("Labels", result))
         return self._names
 
+    @property
+    def parents(self) -> Mapping[int, int]:
+        """Which objects came of which, as the result layer's features say."""
+        result = self._layers.get("result")
+        return {} if result is None else read_parents(cast("Labels", result))
+
     def describe(self, described: Mapping[int, Described]) -> None:
         """Note in the result layer what is known of objects."""
         result = self._layers.get("result")
@@ -536,7 +542,8 @@ class ImageLayers:
         return layer
 
     def _make(self, role: Role) -> Layer:
-        common = {"metadata": {METADATA_KEY: {"role": role, "image": str(self._image.unique_id)}}, **self._transforms()}
+        note = {"role": role, "image": str(self._image.unique_id), "shape": self._shape}
+        common = {"metadata": {METADATA_KEY: note}, **self._transforms()}
         size = max(2.0, min(self._shape[-2:]) / 50)
         if role == "prompts":
             return make_points(self._image.ndim, size, **common)
@@ -680,6 +687,8 @@ class ImageLayers:
         self.channels.renew()
         shape = self._view.shape
         reshaped, self._shape = shape != self._shape, shape
+        for layer in self._layers.values():
+            layer.metadata.setdefault(METADATA_KEY, {})["shape"] = shape
         self.image_changed.emit(reshaped)
 
     def _on_image_name(self) -> None:

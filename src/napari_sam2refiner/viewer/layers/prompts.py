@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,17 @@ KINDS: dict[str, RegionKind] = {
     "line": "path",
 }
 Table = dict[str, list[Any]]
+
+
+class View(Protocol):
+    """What says which plane a mark is on."""
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """The axes that a mark was made on that does not say so."""
+
+    def plane_at(self, steps: Sequence[int], axes: tuple[int, int]) -> PlaneIndex:
+        """Return the plane that two axes span at these steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +110,13 @@ def make_regions(ndim: int, size: float, **common: Any) -> Shapes:
     )
 
 
-def read_layer(layer: Points | Shapes, view: ImageView, table: Table | None = None) -> list[Placed]:
+def read_layer(layer: Points | Shapes, view: View, table: Table | None = None) -> list[Placed]:
     """Return the marks in a layer, also in one that has not all the features, or as if it had those of a table."""
     read = _read_regions if isinstance(layer, Shapes) else _read_points
     return list(read(layer, view, _table(layer) if table is None else table))
 
 
-def read_marks(layers: Sequence[Points | Shapes], view: ImageView) -> dict[PlaneIndex, Marks]:
+def read_marks(layers: Sequence[Points | Shapes], view: View) -> dict[PlaneIndex, Marks]:
     """Return what is marked in layers, by plane; planes without a mark are left out."""
     by_plane: dict[PlaneIndex, list[tuple[int, Marks]]] = {}
     for layer in layers:
@@ -114,7 +125,7 @@ def read_marks(layers: Sequence[Points | Shapes], view: ImageView) -> dict[Plane
     return {plane: Marks.of(list(group(marks).values())) for plane, marks in by_plane.items()}
 
 
-def _read_points(points: Points, view: ImageView, table: Table) -> Iterator[Placed]:
+def _read_points(points: Points, view: View, table: Table) -> Iterator[Placed]:
     """Give each point with its plane: that of the axes it was clicked on, since it lies on others too."""
     known = {name_axes(axes): axes for axes in combinations(range(points.ndim), 2)}
     for index, place in enumerate(np.asarray(points.data, dtype=np.float64).tolist()):
@@ -124,7 +135,7 @@ def _read_points(points: Points, view: ImageView, table: Table) -> Iterator[Plac
         yield Placed(plane, table["object_id"][index], index, Marks((point,)))
 
 
-def _read_regions(shapes: Shapes, view: ImageView, table: Table) -> Iterator[Placed]:
+def _read_regions(shapes: Shapes, view: View, table: Table) -> Iterator[Placed]:
     """Give each shape with its plane: that of the axes it was drawn on, where it is flat, else where it is largest."""
     known = {name_axes(axes): axes for axes in combinations(range(shapes.ndim), 2)}
     for index, (data, kind) in enumerate(zip(shapes.data, shapes.shape_type, strict=True)):
