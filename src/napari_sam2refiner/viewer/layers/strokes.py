@@ -1,0 +1,55 @@
+"""What users paint into labels that are nobody's result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.viewer.layers.view import ImageView
+
+
+class Strokes:
+    """Tells where users may have painted into labels, or taken strokes back; rather once more than once too little.
+
+    Parameters
+    ----------
+    view : ImageView
+        Of their image.
+    layer : napari.layers.Labels
+    on_painted : callable
+        Takes the plane, None where it may be any.
+    """
+
+    def __init__(self, view: ImageView, layer: Labels, on_painted: Callable[[PlaneIndex | None], None]) -> None:
+        self._view, self._layer, self._on_painted = view, layer, on_painted
+        for event, slot in self._connections():
+            event.connect(slot)
+
+    def close(self) -> None:
+        """Listen no more."""
+        for event, slot in self._connections():
+            event.disconnect(slot)
+
+    def _connections(self) -> list[tuple[Any, Callable[[], None]]]:
+        events = self._layer.events
+        painted = [(event, self._on_stroke) for event in (events.paint, events.labels_update)]
+        return [*painted, (events.data, self._on_data), (events.set_data, self._on_refreshed)]
+
+    def _on_stroke(self) -> None:
+        """What is painted is painted on the plane that is shown, or around it."""
+        if self._layer.n_edit_dimensions > 2 or self._view.obstacle:
+            self._on_data()
+        else:
+            self._on_painted(self._view.as_label_plane(self._view.plane))
+
+    def _on_refreshed(self) -> None:
+        """Napari's own undo and redo say nothing but this; a slider that moves says it too."""
+        if not self._view.obstacle:
+            self._on_stroke()
+
+    def _on_data(self) -> None:
+        self._on_painted(None)
