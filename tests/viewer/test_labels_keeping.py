@@ -173,6 +173,19 @@ def test_what_users_paint_and_take_back_in_labels_that_are_kept_is_kept_too(shel
     assert shelf.made == 1, "what is closed hears nothing any more"
 
 
+def test_to_look_around_is_no_work(shelf: Shelf) -> None:
+    viewer, pair = make(shelf)
+    touched: list[Any] = []
+    strokes = pair._watch(viewer.layers["cells"], lambda labels, block: touched.append(block))
+    for t in (4, 3, 5):
+        viewer.dims.set_current_step(0, t)
+    assert not touched
+    viewer.layers["cells"].paint((5, 1, 1), 2)
+    assert touched
+    assert all(block == (slice(5, 6), slice(0, 300), slice(0, 400)) for block in touched)
+    strokes.close()
+
+
 def test_labels_that_are_replaced_or_removed_meanwhile(shelf: Shelf) -> None:
     viewer, pair = make(shelf)
     written = pair.write(frame(1), found(1), {7})

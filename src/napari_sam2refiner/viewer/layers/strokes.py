@@ -26,6 +26,7 @@ class Strokes:
 
     def __init__(self, view: ImageView, layer: Labels, on_painted: Callable[[PlaneIndex | None], None]) -> None:
         self._view, self._layer, self._on_painted = view, layer, on_painted
+        self._seen = view.plane
         for event, slot in self._connections():
             event.connect(slot)
 
@@ -48,7 +49,8 @@ class Strokes:
 
     def _on_refreshed(self) -> None:
         """Napari's own undo and redo say nothing but this; a slider that moves says it too."""
-        if not self._view.obstacle:
+        is_another, self._seen = self._view.plane != self._seen, self._view.plane
+        if not is_another and not self._view.obstacle:
             self._on_stroke()
 
     def _on_data(self) -> None:
