@@ -176,7 +176,7 @@ def test_what_users_paint_and_take_back_in_labels_that_are_kept_is_kept_too(shel
 def test_to_look_around_is_no_work(shelf: Shelf) -> None:
     viewer, pair = make(shelf)
     touched: list[Any] = []
-    strokes = pair._watch(viewer.layers["cells"], lambda labels, block: touched.append(block))
+    strokes = pair._watch(viewer.layers["cells"], lambda labels, block: touched.append(block), lambda: None)
     for t in (4, 3, 5):
         viewer.dims.set_current_step(0, t)
     assert not touched
@@ -198,6 +198,20 @@ def test_labels_that_are_replaced_or_removed_meanwhile(shelf: Shelf) -> None:
     written.undo()
     (kept,) = shelf.kept()
     np.testing.assert_array_equal(kept, other)
+
+
+def test_labels_that_are_removed_are_let_go_of_and_offered(shelf: Shelf) -> None:
+    viewer, pair = make(shelf)
+    pair.write(frame(1), found(1), {7})
+    identity, data = pair._view.identity, viewer.layers["cells"].data.copy()
+    del viewer.layers["cells"]
+    deadline = time.monotonic() + 60
+    assert shelf.keeping._autosave is not None
+    while (latest := shelf.keeping._autosave.find(identity)) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert latest is not None
+    np.testing.assert_array_equal(whole(latest.folder), data)
+    assert not shelf.keeping._kept
 
 
 def test_each_refined_layer_has_a_record(shelf: Shelf) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,14 +40,15 @@ class WrittenLabels:
     kept_in : Path or None
         Where a dock has kept them that is closed by now.
     watch : callable
-        Takes what to call with all labels when users paint into them, and the block (None: anywhere).
+        Takes what to call with all labels when users paint into them, and the block (None: anywhere); and what to call
+        when they are removed.
     """
 
     key: Hashable
     identity: Identity
     labels: npt.NDArray[Any]
     kept_in: Path | None
-    watch: Callable[[OnPainted], Watch]
+    watch: Callable[[OnPainted, Callable[[], None]], Watch]
 
 
 class LabelsKeeping:
@@ -61,30 +63,35 @@ class LabelsKeeping:
     def __init__(self, make_autosave: Callable[[], Autosave] | None) -> None:
         self._make_autosave = make_autosave
         self._autosave: Autosave | None = None
-        self._records: dict[Hashable, Record] = {}
-        self._watches: list[Watch] = []
+        self._kept: dict[Hashable, tuple[Record, Watch]] = {}
 
     def touch(self, written: WrittenLabels, block: Block) -> None:
         """A block of labels was written; the first time all are kept, and from then on what users paint there."""
         if self._make_autosave is None or _is_in_file(written.labels):
             return
         self._autosave = self._autosave or self._make_autosave()
-        record = self._records.get(written.key)
-        if record is None:
-            record = self._records[written.key] = self._autosave.begin(written.identity)
+        if written.key not in self._kept:
+            record = self._autosave.begin(written.identity)
             if written.kept_in is not None:
                 record.copy_contents(written.kept_in)
-            self._watches.append(written.watch(record.touch))
+            watch = written.watch(record.touch, partial(self._end, written.key, self._autosave))
+            self._kept[written.key] = (record, watch)
+        record, _ = self._kept[written.key]
         record.touch(written.labels, block)
 
     def close(self) -> None:
         """Keep no more; whoever opens the images again finds it. May be called again."""
         self._make_autosave = None
-        for watch in self._watches:
-            watch.close()
-        self._watches, self._records = [], {}
         if self._autosave is not None:
+            for key in list(self._kept):
+                self._end(key, self._autosave)
             self._autosave.close()
+
+    def _end(self, key: Hashable, autosave: Autosave) -> None:
+        """Keep labels no more, and let go of them."""
+        record, watch = self._kept.pop(key)
+        watch.close()
+        autosave.end(record)
 
 
 def _is_in_file(labels: npt.NDArray[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ class LabelledPair:
                 WrittenLabels(key, self._view.identity, labels, kept_in(layer), watch), plane.block(window)
             )
 
-    def _watch(self, layer: Labels, on_painted: OnPainted) -> Strokes:
+    def _watch(self, layer: Labels, on_painted: OnPainted, on_removed: Callable[[], None]) -> Strokes:
         """Tell what users paint into labels, as long as these are no dock's result."""
 
         def tell(plane: PlaneIndex | None) -> None:
@@ -92,7 +93,7 @@ class LabelledPair:
             if self._is_there(layer) and not results_in(labels):
                 on_painted(labels, None if plane is None else plane.block(plane.window(labels)))
 
-        return Strokes(self._view, layer, tell)
+        return Strokes(self._viewer, self._view, layer, tell, on_removed)
 
     def _is_there(self, layer: Labels) -> bool:
         """Return whether labels are in the viewer, and fit the image."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.layers import Labels
 
     from napari_sam2refiner.planes.plane import PlaneIndex
@@ -17,15 +18,26 @@ class Strokes:
 
     Parameters
     ----------
+    viewer : napari.Viewer
     view : ImageView
         Of their image.
     layer : napari.layers.Labels
     on_painted : callable
         Takes the plane, None where it may be any.
+    on_removed : callable
+        Called when the layer is.
     """
 
-    def __init__(self, view: ImageView, layer: Labels, on_painted: Callable[[PlaneIndex | None], None]) -> None:
-        self._view, self._layer, self._on_painted = view, layer, on_painted
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        view: ImageView,
+        layer: Labels,
+        on_painted: Callable[[PlaneIndex | None], None],
+        on_removed: Callable[[], None],
+    ) -> None:
+        self._viewer, self._view, self._layer = viewer, view, layer
+        self._on_painted, self._on_removed = on_painted, on_removed
         self._seen = view.plane
         for event, slot in self._connections():
             event.connect(slot)
@@ -35,10 +47,15 @@ class Strokes:
         for event, slot in self._connections():
             event.disconnect(slot)
 
-    def _connections(self) -> list[tuple[Any, Callable[[], None]]]:
+    def _connections(self) -> list[tuple[Any, Callable[..., None]]]:
         events = self._layer.events
-        painted = [(event, self._on_stroke) for event in (events.paint, events.labels_update)]
-        return [*painted, (events.data, self._on_data), (events.set_data, self._on_refreshed)]
+        return [
+            (events.paint, self._on_stroke),
+            (events.labels_update, self._on_stroke),
+            (events.set_data, self._on_refreshed),
+            (events.data, self._on_data),
+            (self._viewer.layers.events.removed, self._on_layers_removed),
+        ]
 
     def _on_stroke(self) -> None:
         """What is painted is painted on the plane that is shown, or around it."""
@@ -55,3 +72,7 @@ class Strokes:
 
     def _on_data(self) -> None:
         self._on_painted(None)
+
+    def _on_layers_removed(self, event: Any) -> None:
+        if event.value == self._layer:
+            self._on_removed()
