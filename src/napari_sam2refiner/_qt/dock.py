@@ -25,7 +25,6 @@ from napari_sam2refiner._qt.prompting_panel import PromptingPanel
 from napari_sam2refiner._qt.session_panel import SessionPanel
 from napari_sam2refiner._qt.settling import Settling
 from napari_sam2refiner._qt.tidy_panel import TidyPanel
-from napari_sam2refiner.viewer.autosave import Autosave, root
 from napari_sam2refiner.viewer.controller import Controller
 from napari_sam2refiner.viewer.exporter import Exporter
 from napari_sam2refiner.viewer.layers.exchange import add_objects, image_at_hand, labels_at_hand
@@ -81,16 +80,14 @@ class SegmentDock(ModelDock):
         self._preferences = store.read()
         self.manners = Manners(napari_viewer, store)
         self.state = DockState()
-        deferred, self._settling = self._deferred, Settling(self)
+        self._settling, make_autosave = Settling(self), self._autosave_maker()
         self.controller = Controller(
             self.state,
             Segmenter(load, session),
             self._submit,
             lambda image: ImageLayers(napari_viewer, image, self._defer, self._later, self._settling.add),
             show_error,
-            Autosave(root(), lambda error: deferred.emit(partial(show_error, error)))
-            if self._preferences.autosave
-            else None,
+            None if make_autosave is None else make_autosave(),
         )
         self.source, self.prompts, self.status = SourcePanel(), PromptPanel(), StatusPanel()
         self.objects, self.earlier, self.tidy = ObjectPanel(), EarlierPanel(), TidyPanel()

@@ -19,6 +19,7 @@ from napari_sam2refiner._qt.preferences import PreferenceStore
 from napari_sam2refiner._qt.relabel_panels import LabelsSourcePanel
 from napari_sam2refiner.viewer.follower import Follower, FollowState
 from napari_sam2refiner.viewer.keys import FOLLOW_KEYS
+from napari_sam2refiner.viewer.labels_keeping import LabelsKeeping
 from napari_sam2refiner.viewer.layers.followed import FollowedLabels
 from napari_sam2refiner.viewer.layers.pair import choose_pair
 from napari_sam2refiner.viewer.segmenter import Segmenter, Tell
@@ -68,8 +69,9 @@ class FollowDock(ModelDock):
         super().__init__(napari_viewer, submit)
         self.state = FollowState()
         segmenter = Segmenter(load, make_session, make_stack=stack)
+        keeping = LabelsKeeping(self._autosave_maker())
         self.controller = Follower(
-            self.state, segmenter, self._submit, partial(FollowedLabels, napari_viewer), show_error
+            self.state, segmenter, self._submit, partial(FollowedLabels, napari_viewer, keeping=keeping), show_error
         )
         self._is_telling = False
         self._activities: list[Any] = []  # napari's own progress bar, while there is one
@@ -81,6 +83,7 @@ class FollowDock(ModelDock):
             self._on_dims_changed,
             self._activities,
             self.controller,
+            keeping,
             self._worker,
         )
         self.source, self.way = LabelsSourcePanel(TOOLTIP), WayPanel()
@@ -203,6 +206,7 @@ def _release(
     on_dims_changed: Callable[[], None],
     activities: list[Any],
     controller: Follower,
+    keeping: LabelsKeeping,
     worker: Worker | None,
 ) -> None:
     """Let go of everything that is not a widget; may be called again, also when the widgets are gone."""
@@ -212,5 +216,6 @@ def _release(
     _end(activities)
     keys.close()
     controller.close()
+    keeping.close()
     if worker is not None:
         worker.close()

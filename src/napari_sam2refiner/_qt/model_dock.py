@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from napari_sam2refiner._qt.parts import FOCUS_STYLE
+from napari_sam2refiner._qt.preferences import PreferenceStore
 from napari_sam2refiner._qt.turns import Turns
 from napari_sam2refiner._qt.worker import Done, Worker, warm_up
+from napari_sam2refiner.viewer.autosave import Autosave, root
 
 if TYPE_CHECKING:
     import napari
@@ -107,6 +110,13 @@ class ModelDock(QWidget):
         self._show()
         if self._is_warm:
             self._defer(self._begin)
+
+    def _autosave_maker(self) -> Callable[[], Autosave] | None:
+        """Return what makes an autosave that says in the window what goes wrong; None where users want none."""
+        deferred = self._deferred
+        if not PreferenceStore().read().autosave:
+            return None
+        return lambda: Autosave(root(), lambda error: deferred.emit(partial(show_error, error)))
 
     def _begin(self) -> None:
         """Choose what to begin with."""

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QVBoxLayout
 from napari_sam2refiner._qt.model_dock import ModelDock
 from napari_sam2refiner._qt.models import list_models, load_model, make_session
 from napari_sam2refiner._qt.relabel_panels import ChangesTable, LabelsSourcePanel, RunPanel
+from napari_sam2refiner.viewer.labels_keeping import LabelsKeeping
 from napari_sam2refiner.viewer.layers.pair import choose_pair
 from napari_sam2refiner.viewer.layers.refined import RefinedLabels
 from napari_sam2refiner.viewer.relabeller import Relabeller, RelabelState
@@ -62,12 +63,17 @@ class RefineLabelsDock(ModelDock):
     ) -> None:
         super().__init__(napari_viewer, submit)
         self.state = RelabelState()
+        keeping = LabelsKeeping(self._autosave_maker())
         self.controller = Relabeller(
-            self.state, Segmenter(load, session), self._submit, partial(RefinedLabels, napari_viewer), show_error
+            self.state,
+            Segmenter(load, session),
+            self._submit,
+            partial(RefinedLabels, napari_viewer, keeping=keeping),
+            show_error,
         )
         removed = napari_viewer.layers.events.removed
         removed.connect(self.controller.check_layers)
-        self._release = partial(_release, removed, self.controller, self._worker)
+        self._release = partial(_release, removed, self.controller, keeping, self._worker)
         self.source, self.run, self.table = LabelsSourcePanel(TOOLTIP), RunPanel(), ChangesTable()
         column = QVBoxLayout(self)
         for panel in (self.source, self.run, self.table):
@@ -100,10 +106,11 @@ class RefineLabelsDock(ModelDock):
         self.controller.refine(self.source.image, self.source.labels)
 
 
-def _release(removed: Any, controller: Relabeller, worker: Worker | None) -> None:
+def _release(removed: Any, controller: Relabeller, keeping: LabelsKeeping, worker: Worker | None) -> None:
     """Let go of everything that is not a widget; may be called again, also when the widgets are gone."""
     controller.state.events.disconnect()
     removed.disconnect(controller.check_layers)
     controller.close()
+    keeping.close()
     if worker is not None:
         worker.close()

@@ -93,6 +93,18 @@ class PlaneIndex:
         rows, columns = self._axes(array)[:2]
         return array.shape[rows], array.shape[columns]
 
+    def window(self, array: Any) -> Window:
+        """Return rows and columns of all of the plane."""
+        rows, columns = self.shape(array)
+        return slice(0, rows), slice(0, columns)
+
+    def block(self, window: Window) -> tuple[slice, ...]:
+        """Return where a window of the plane is in an array without channels: one slice for each axis."""
+        parts = [slice(step, step + 1) for step in self.steps]
+        for axis, part in zip(self.displayed, window, strict=True):
+            parts[axis] = part
+        return tuple(parts)
+
     def _axes(self, array: Any) -> tuple[int, ...]:
         """Return the axes of rows, columns and channels, counted from the front, after checking that all fits."""
         seen = f"the array has shape {tuple(array.shape)} and dtype {array.dtype}"

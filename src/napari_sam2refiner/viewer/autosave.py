@@ -40,6 +40,7 @@ FOLDER_VARIABLE = "NAPARI_SAM2REFINER_STATE"
 DELAY = 0.5  # seconds in which acts are gathered
 AGAIN = 5.0  # seconds after which what could not be written is tried again
 LAST_WORDS = 2.0  # seconds that closing waits for what is not kept yet
+LARGEST_ID = 2**32 - 1  # that a result holds
 KEPT_DAYS, KEPT_FOLDERS = 30, 50  # older work than this, and more of it, is thrown away
 
 
@@ -250,6 +251,12 @@ class Record:
             self.pending.contents = lambda: _noted(drafts, origins, names)
             self._autosave.wake(self)
 
+    def copy_contents(self, folder: Path) -> None:
+        """Keep the prompts and names that another folder has, where they can be read."""
+        with self._autosave.changing:
+            self.pending.contents = lambda: _copied(folder)
+            self._autosave.wake(self)
+
     def keep(self, pending: _Pending) -> None:
         """Keep what has changed; called by the thread alone, raises what a disk or a codec does."""
         folder = self.folder
@@ -440,7 +447,7 @@ def read(folder: Path) -> Restored:
     Raises
     ------
     ReadError
-        If it is damaged, or somebody else is at it.
+        If it is damaged, somebody else is at it, or a result cannot hold its labels.
     """
     lock = _locked(folder)
     if lock is None:
@@ -448,10 +455,20 @@ def read(folder: Path) -> Restored:
         raise ReadError(msg)
     try:
         labels = folder / LABELS
-        blocks = tuple(LabelsBackup(labels).blocks()) if labels.exists() else ()
+        kept = LabelsBackup(labels).blocks() if labels.exists() else ()
+        blocks = tuple((block, _as_ids(folder, values)) for block, values in kept)
         return replace(read_prompts(folder), blocks=blocks)
     finally:
         lock.release()
+
+
+def _as_ids(folder: Path, labels: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """Return labels as a result has them; those of the user's own layers may be of any type, and below zero."""
+    largest = int(labels.max(initial=0))
+    if largest > LARGEST_ID:
+        msg = f"{folder} has a label {largest} but results hold 1 to {LARGEST_ID}; open its {LABELS} in napari instead."
+        raise ReadError(msg)
+    return np.where(labels > 0, labels, 0).astype(np.uint32)
 
 
 def read_prompts(folder: Path) -> Restored:
@@ -483,6 +500,14 @@ def _read_contents(folder: Path) -> _Contents:
     except (OSError, ValidationError) as error:
         msg = f"{path} cannot be read; it is damaged."
         raise ReadError(msg) from error
+
+
+def _copied(folder: Path) -> _Contents:
+    """Return the contents of another folder; what cannot be read there is told of when that is brought back."""
+    try:
+        return _read_contents(folder)
+    except ReadError:
+        return _Contents()
 
 
 def _has_prompts(folder: Path) -> bool:

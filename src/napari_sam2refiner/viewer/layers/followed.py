@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,10 @@ class FollowedLabels(LabelledPair):
         patch = replace_objects(plane.get(self._array), labels, ids)
         if patch.changed and plane == self._label_plane(self.plane):
             self._labels.refresh()
-        return WrittenPatches(self._labels, ((plane, patch),), lambda: None)
+        on_change = partial(self._on_written, self._labels, plane, patch.window)
+        if patch.changed:
+            on_change()
+        return WrittenPatches(self._labels, ((plane, patch),), on_change)
 
     def go_to(self, plane: PlaneIndex) -> None:
         """Show a plane."""

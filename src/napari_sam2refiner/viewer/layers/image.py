@@ -16,6 +16,7 @@ from psygnal import Signal
 
 from napari_sam2refiner.labels.write import Overlap, areas_in, fill, part_of, write
 from napari_sam2refiner.planes.plane import MOST_DIMENSIONS, PlaneIndex
+from napari_sam2refiner.viewer.layers import open_results
 from napari_sam2refiner.viewer.layers.channels import ImageChannels
 from napari_sam2refiner.viewer.layers.cutting import CuttingLine
 from napari_sam2refiner.viewer.layers.features import describe, read_names, read_parents
@@ -131,6 +132,7 @@ class ImageLayers:
         self._refreshed = self.plane
         for events, slot in self._connections():
             events.connect(slot)
+        open_results.add(self)
 
     # -- the image and where the user is in it ---------------------------------------------------------------------
 
@@ -206,6 +208,7 @@ class ImageLayers:
 
     def close(self) -> None:
         """Detach, and take no more notice of the image."""
+        open_results.remove(self)
         self.detach()
         self.channels.close()
         for events, slot in self._connections():
@@ -442,8 +445,7 @@ class ImageLayers:
     def kept_in(self) -> Path | None:
         """Where the result is kept, as it says itself."""
         result = self._layers.get("result")
-        folder = None if result is None else result.metadata.get(METADATA_KEY, {}).get("kept_in")
-        return None if folder is None else Path(folder)
+        return None if result is None else kept_in(result)
 
     @kept_in.setter
     def kept_in(self, folder: Path | None) -> None:
@@ -623,6 +625,11 @@ class ImageLayers:
         self._known_regions = len(regions.data)
         self.marks_changed.emit()
 
+    def on_plane_written(self, plane: PlaneIndex, window: Window) -> None:
+        """Somebody else has written into a window of a plane of the result."""
+        self._places.widen(plane, window)
+        self._on_plane_written(plane, window)
+
     def _on_mask_written(self, plane: PlaneIndex, patch: Patch) -> None:
         """We have written on a plane; the layer may hold other data by now."""
         self._on_plane_written(plane, patch.window)
@@ -632,10 +639,7 @@ class ImageLayers:
         self._has_result = True
         fits = self._fits(self._layers.get("result"))
         self._ids.doubt((plane, window) if fits else None)
-        block = [slice(step, step + 1) for step in plane.steps]
-        for axis, part in zip(plane.displayed, window, strict=True):
-            block[axis] = part
-        self.labels_changed.emit(tuple(block) if fits else None)
+        self.labels_changed.emit(plane.block(window) if fits else None)
 
     def _on_result_painted(self) -> None:
         """What is painted is painted on the plane that is shown, or around it."""
@@ -645,8 +649,7 @@ class ImageLayers:
             self._on_result_data()
         else:
             plane = self._view.as_label_plane(self.plane)
-            rows, columns = plane.shape(finest(result))
-            self._on_plane_written(plane, (slice(0, rows), slice(0, columns)))
+            self._on_plane_written(plane, plane.window(finest(result)))
 
     def _on_result_refreshed(self) -> None:
         """Napari's own undo and redo of strokes say nothing but this; a slider that moves says it too.
@@ -735,6 +738,12 @@ class ImageLayers:
 def transforms_of(layer: Layer) -> dict[str, Any]:
     """Return what puts another layer where this one is."""
     return {name: getattr(layer, name) for name in TRANSFORMS if hasattr(layer, name)}
+
+
+def kept_in(layer: Layer) -> Path | None:
+    """Return where a result is kept, as it says itself; None where it does not."""
+    folder = layer.metadata.get(METADATA_KEY, {}).get("kept_in")
+    return None if folder is None else Path(folder)
 
 
 def _action(event: Any) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_sam2refiner.planes.plane import PlaneIndex
+    from napari_sam2refiner.viewer.labels_keeping import LabelsKeeping
 
 ROLE = "refined"
 
@@ -34,10 +35,12 @@ class RefinedLabels(LabelledPair):
     image : napari.layers.Image
     labels : napari.layers.Labels
         Hidden once there is a refined layer, not changed otherwise.
+    keeping : LabelsKeeping, optional
+        Keeps what is written.
     """
 
-    def __init__(self, viewer: ViewerModel, image: Image, labels: Labels) -> None:
-        super().__init__(viewer, image, labels)
+    def __init__(self, viewer: ViewerModel, image: Image, labels: Labels, keeping: LabelsKeeping | None = None) -> None:
+        super().__init__(viewer, image, labels, keeping)
         self._result: Labels | None = None
 
     def request(self, plane: PlaneIndex, most_change: float, *, refine: bool) -> RelabelRequest:
@@ -60,6 +63,7 @@ class RefinedLabels(LabelledPair):
             self._labels.visible = False  # under the new outlines, the old ones would seem to be part of them
         else:
             _write_changed(self._result, plane, relabelled.after)
+        self._on_written(self._result, plane)
         return str(self._result.name)
 
     def show_object(self, plane: PlaneIndex, object_id: int) -> bool:
