@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -10,8 +13,9 @@ from desk import MODELS, SHAPE, Desk
 from fakes import RADII, FakeCanvas, FakeSession, disc
 
 from napari_sam2refiner.labels.tidy import Tidying
+from napari_sam2refiner.viewer import controller
 from napari_sam2refiner.viewer.marks import Marks, Region
-from napari_sam2refiner.viewer.segmenter import Outcome
+from napari_sam2refiner.viewer.segmenter import Job, Outcome, perform
 from napari_sam2refiner.viewer.state import resolve
 
 
@@ -89,6 +93,31 @@ def test_a_first_look_is_shown_until_the_last_is_there() -> None:
     assert not seen[0][1].can_cycle
     np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[0]))
     assert not resolve(desk.state).busy
+
+
+class Beside(Desk):
+    """Asks the model in a thread; its answer is dealt with when told, as by a window that is busy with a click."""
+
+    def submit(self, job: Job, done: Callable[[Outcome], None]) -> None:
+        if job.kind != "answer":
+            super().submit(job, done)
+            return
+        thread = Thread(target=lambda: self.waiting.append((job, partial(done, perform(job)))))
+        self.end = thread.join
+        thread.start()
+
+
+def test_what_is_there_at_once_is_shown_with_the_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "AT_ONCE", 10.0)
+    desk = Beside(looks_twice=True)
+    desk.canvas.click(30, 40)
+    np.testing.assert_array_equal(desk.preview, half(30, 40))
+    assert desk.state.answering
+    desk.end()
+    [(_, answer)] = desk.waiting
+    answer()
+    np.testing.assert_array_equal(desk.preview, disc(SHAPE, 30, 40, RADII[0]))
+    assert not desk.state.answering
 
 
 def test_what_is_kept_between_looks_is_the_last() -> None:
