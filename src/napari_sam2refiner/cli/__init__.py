@@ -5,6 +5,7 @@ What a user got wrong (`SAM2RefinerError`) is one sentence on stderr and exit co
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -48,8 +49,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback deals with it
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Say what all commands share."""
+    # Torch's threads wait for each other in loops that keep a core from whoever else runs: with one of two cores busy
+    # a field took twice as long as with short loops, and with none the same. Read when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")

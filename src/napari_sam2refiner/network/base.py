@@ -134,6 +134,11 @@ class Decoded(NamedTuple):
         """(N,) predicted IoU of the chosen candidate."""
         return pick(self.scores, self.chosen)
 
+    def best(self) -> Decoded:
+        """Return the chosen candidates as the only ones."""
+        chosen = torch.zeros_like(self.chosen)
+        return self._replace(logits=self.chosen_logits[:, None], scores=self.chosen_score[:, None], chosen=chosen)
+
 
 class Suggested(NamedTuple):
     """Where objects of one image are likely.

@@ -199,15 +199,18 @@ class _Search:
         found: list[_Mask] = []
         chunk = max(1, min(CHUNK, LARGEST_CHUNK // taken.size))
         self._count(known=len(points))
-        for start in range(0, len(points), chunk):
-            some = points[start : start + chunk]
-            rows, columns = some.round().astype(int).T
-            free = some[~taken[rows, columns]].tolist()
-            for mask in self._answers(look.session, free, survey.foreground):
+        done = 0
+        rows, columns = points.round().astype(int).T
+        left = np.arange(len(points))
+        while len(left):
+            left = left[~taken[rows[left], columns[left]]]
+            asked, left = left[:chunk], left[chunk:]
+            for mask in self._answers(look.session, points[asked].tolist(), survey.foreground):
                 found.append(mask)
                 if mask.score >= SURE:
                     taken[mask.part.window] |= mask.part.pixels
-            self._count(done=len(some))
+            self._count(done=len(points) - len(left) - done)
+            done = len(points) - len(left)
         return [_moved(mask, look.top, look.left) for mask in found]
 
     def _answers(

@@ -285,8 +285,8 @@ class ImageSession:
         on_first : callable, optional
             As in `predict`, with what there is of all objects.
         look_again : bool
-            Whether small and large objects get a second look, closer or farther; without, many small ones take a
-            fourth of the time or less.
+            Whether small and large objects get a second look, closer or farther, and clicks all masks that they may
+            mean; without, many small ones take a fourth of the time or less.
 
         Returns
         -------
@@ -304,7 +304,7 @@ class ImageSession:
         if look_again and self._model.base.input.looks_again:
             answers = self._look_again(plane, prompts, before, detail, on_first)
         else:
-            answers = self._ask([plane] * len(prompts), prompts, before, detail)
+            answers = self._ask([plane] * len(prompts), prompts, before, detail, choices=look_again)
         answers = self._kept_elsewhere(answers, before, prompts)
         if self._second is not None and refine:
             if self._second.shape is None:
@@ -540,8 +540,13 @@ class ImageSession:
         prompts: Sequence[Prompts],
         previous: Sequence[Prediction | None],
         local_detail: LocalDetail | None,
+        *,
+        choices: bool = True,
     ) -> list[Prediction]:
-        """Answer prompts, each on its view, in that view's pixels; without `local_detail` unrefined."""
+        """Answer prompts, each on its view, in that view's pixels.
+
+        Without `local_detail` unrefined, without `choices` by the best mask alone.
+        """
         requests = [
             make_request(one, before, view.frame, self._encoder.device)
             for view, one, before in zip(views, prompts, previous, strict=True)
@@ -550,19 +555,27 @@ class ImageSession:
         self._encoder.encode(views)
         with torch.no_grad(), precision(self._model):
             for alike in group(requests):
-                answers.update(self._in_batches(alike, lambda part: self._answer(views, part, local_detail)))
+                answer = partial(self._answer, views, local_detail=local_detail, choices=choices)
+                answers.update(self._in_batches(alike, answer))
         return [answers[i] for i in range(len(prompts))]
 
     def _answer(
-        self, views: Sequence[View], items: Sequence[tuple[int, Request]], local_detail: LocalDetail | None
+        self,
+        views: Sequence[View],
+        items: Sequence[tuple[int, Request]],
+        *,
+        local_detail: LocalDetail | None,
+        choices: bool,
     ) -> list[tuple[int, Prediction]]:
-        """Answer requests that have as many tokens as each other; without `local_detail` unrefined."""
+        """Answer requests that have as many tokens as each other; otherwise as `_ask`."""
         asked = [views[index] for index, _ in items]
         different = list(dict.fromkeys(asked))
         features = joined([self._encoder.encoded(view)[1] for view in different])
         batch = collate([request for _, request in items])
         image = torch.tensor([different.index(view) for view in asked], device=self._encoder.device)
         decoded = self._model.base.decode(features, image, batch, multimask=items[0][1].multimask)
+        if not choices:
+            decoded = decoded.best()
         refined: dict[int, tuple[Refined, int]] = {}
         if local_detail is not None:
             for view in different:
