@@ -12,6 +12,7 @@ Run: xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/click.py [--click
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -127,11 +128,10 @@ def main() -> None:
         print(f"panning while {what}: {pan(user, drawings, 4.0, clicking=clicking):.0f} pictures a second")
     user.wait()  # a process must not end while its worker computes
     user.viewer.close()
-    if not arguments.viewer_only:
-        import predict
-
-        sys.argv = sys.argv[:1]
-        predict.main()
+    if (
+        not arguments.viewer_only
+    ):  # in a process of its own: with a software renderer in it, torchvision cannot be imported
+        subprocess.run([sys.executable, str(Path(__file__).with_name("predict.py"))], check=True)
 
 
 if __name__ == "__main__":
