@@ -123,6 +123,27 @@ def test_objects_are_sorted_and_the_chosen_one_stays(qtbot: Any) -> None:
     assert not panel.delete.isEnabled()
 
 
+def test_several_chosen_objects_stay_chosen_in_another_order(qtbot: Any) -> None:
+    panel, red = ObjectPanel(), (1.0, 0.0, 0.0, 1.0)
+    qtbot.addWidget(panel)
+    rows = tuple(ObjectRow(n, red, 100 - (n * 7) % 10, None) for n in range(1, 10))
+    panel.set_objects(rows, "Objects: 9", can_change=True)
+    table = panel.table
+    table.selectAll()
+    assert table.selected == tuple(range(1, 10))
+    table.sortByColumn(3, Qt.SortOrder.DescendingOrder)
+    assert [table.model().index(n, 3).data() for n in range(3)] == ["99", "98", "97"]
+    assert set(table.selected) == set(range(1, 10))
+    left = tuple(row for row in rows if row.object_id != 5)
+    with qtbot.assertNotEmitted(panel.objects_selected), qtbot.assertNotEmitted(panel.object_chosen):
+        panel.set_objects(left, "Objects: 8", can_change=True)
+        table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    assert table.selected == (1, 2, 3, 4, 6, 7, 8, 9)
+    panel.set_objects((), "Objects: none", can_change=True)
+    assert table.selected == ()
+    assert table.chosen is None
+
+
 def test_tidying_is_said_as_it_is_chosen(qtbot: Any) -> None:
     panel = TidyPanel()
     qtbot.addWidget(panel)

@@ -68,6 +68,25 @@ def test_marks_come_back_as_they_were_written_and_planes_leave_each_other_alone(
     assert canvas.marks == {plane: marks for plane, marks in held.items() if marks}
 
 
+def test_only_layers_whose_marks_are_others_are_written() -> None:
+    viewer, canvas = make()
+    point, box = (1.0, 2.0, True), Region("rectangle", ((3.0, 3.0), (3.0, 9.0), (9.0, 9.0), (9.0, 3.0)))
+    canvas.write_marks(canvas.plane, Marks((point,)))
+    written: list[str] = []
+    for name in ("prompts", "regions"):
+        viewer.layers[name].events.features.connect(lambda event, name=name: written.append(name))
+    canvas.write_marks(canvas.plane, Marks((point,), (box,)))
+    assert set(written) == {"regions"}
+    written.clear()
+    canvas.write_marks(canvas.plane, Marks((), (box,)))
+    assert set(written) == {"prompts"}
+    canvas.write_marks(canvas.plane, Marks((), (box,)), first_id=4)
+    canvas.write_marks(canvas.plane, Marks())
+    assert canvas.marks == {}
+    canvas.write_marks(canvas.plane, Marks((point,), (box,)), first_id=4)
+    assert [viewer.layers[name].features["object_id"].tolist() for name in ("prompts", "regions")] == [[4], [4]]
+
+
 def test_colours_follow_the_polarity() -> None:
     viewer, canvas = make()
     canvas.write_marks(canvas.plane, Marks(((1.0, 1.0, True), (2.0, 2.0, False), (3.0, 3.0, True))))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QModelIndex, QObject, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QObject, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -34,14 +35,30 @@ COLUMNS = {
 }
 NAME, KIND, FRAMES = 1, 2, 4
 WIDEST = {0: "999 ■■", 3: "999,999", FRAMES: "frames ", 5: "100 % "}  # by column; names and classes get the rest
-SORTED = Qt.ItemDataRole.UserRole
 UNKNOWN = 2.0  # where no model was asked: after all scores
 
 
 class ObjectsModel(RowModel["ObjectRow"]):
-    """One object in each row, with its colour, and with what it is sorted by; names and classes can be changed."""
+    """One object in each row, with its colour; names and classes can be changed.
+
+    It sorts its rows itself: a proxy between it and the view would ask for what is compared cell by cell.
+    """
 
     edited = Signal(int, int, str)  # object, column, text
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        super().__init__(columns)
+        self._sorted_by, self._is_descending = 0, False
+
+    def set_rows(self, rows: Sequence[ObjectRow]) -> None:
+        """List other rows, in their order."""
+        column = self._sorted_by
+        super().set_rows(sorted(rows, key=lambda row: _compared(row)[column], reverse=self._is_descending))
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Order the rows by what a column says."""
+        self._sorted_by, self._is_descending = max(0, column), order == Qt.SortOrder.DescendingOrder
+        self.set_rows(self.rows)
 
     def texts(self, row: ObjectRow) -> Sequence[str]:
         """Return what the cells of a row say."""
@@ -50,7 +67,7 @@ class ObjectsModel(RowModel["ObjectRow"]):
         return str(row.object_id), row.named.name, row.named.kind, f"{row.pixels:,}", frames, score
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return the text of a cell, its colour, where it stands, and what it is sorted by."""
+        """Return the text of a cell, its colour, and where it stands."""
         row, column = self.rows[index.row()], index.column()
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
             return QColor.fromRgbF(*row.color[:3])
@@ -58,9 +75,6 @@ class ObjectsModel(RowModel["ObjectRow"]):
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         if role in (Qt.ItemDataRole.EditRole, Qt.ItemDataRole.ToolTipRole) and column in (NAME, KIND):
             return self.texts(row)[column]
-        if role == SORTED:
-            score, named = UNKNOWN if row.score is None else row.score, row.named
-            return (row.object_id, named.name, named.kind, row.pixels, row.frames or 0, score)[column]
         return super().data(index, role)
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
@@ -75,6 +89,12 @@ class ObjectsModel(RowModel["ObjectRow"]):
             return False
         self.edited.emit(self.rows[index.row()].object_id, index.column(), str(value))
         return True
+
+
+def _compared(row: ObjectRow) -> tuple[Any, ...]:
+    """Return by what rows are sorted, for each column."""
+    score, named = UNKNOWN if row.score is None else row.score, row.named
+    return row.object_id, named.name, named.kind, row.pixels, row.frames or 0, score
 
 
 class KindEditor(QStyledItemDelegate):
@@ -112,10 +132,12 @@ class ObjectsTable(RowTable):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._objects, self._order = ObjectsModel(COLUMNS), QSortFilterProxyModel()
-        self._order.setSourceModel(self._objects)
-        self._order.setSortRole(SORTED)
-        self.setModel(self._order)
+        self._objects = ObjectsModel(COLUMNS)
+        self._listed: tuple[ObjectRow, ...] = ()
+        self._held: tuple[int | None, tuple[int, ...]] = (None, ())  # what was chosen before other rows came
+        self._objects.modelAboutToBeReset.connect(self._hold)
+        self.setModel(self._objects)
+        self._objects.modelReset.connect(self._select_again)  # after the view, whose selection is gone by then
         self.setSortingEnabled(True)
         self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -141,29 +163,31 @@ class ObjectsTable(RowTable):
     def selected(self) -> tuple[int, ...]:
         """Ids of all objects that are chosen."""
         selection = self.selectionModel()
-        rows = [] if selection is None else sorted(index.row() for index in selection.selectedRows())
-        return tuple(self._id_at(self._order.index(row, 0)) for row in rows)
+        if selection is None:
+            return ()
+        ranges = selection.selection()  # not cell by cell: it may be all of them
+        chosen = (range(ranges[n].top(), ranges[n].bottom() + 1) for n in range(len(ranges)))
+        rows = sorted({row for some in chosen for row in some})
+        return tuple(self._objects.rows[row].object_id for row in rows)
 
     def set_objects(self, rows: Sequence[ObjectRow]) -> None:
         """List objects; those that are chosen stay chosen."""
-        if self._objects.rows == tuple(rows):
+        if rows is self._listed or self._listed == tuple(rows):  # mostly the first: the dock shows all that it has
             return
-        chosen, selected = self.chosen, self.selected
-        with signals_blocked(self):
-            self._objects.set_rows(rows)
-            self.setColumnHidden(FRAMES, all(row.frames is None for row in rows))
-            self._select(chosen, selected)
+        self._listed = tuple(rows)
+        self._objects.set_rows(rows)
+        self.setColumnHidden(FRAMES, all(row.frames is None for row in rows))
 
     def step(self, by: int) -> None:
         """Choose the next row, or another so many rows on; after the last comes the first."""
-        count = self._order.rowCount()
+        count = self._objects.rowCount()
         if count:
             current = self.currentIndex()
             row = (current.row() + by) % count if current.isValid() else (0 if by > 0 else count - 1)
             selection = self.selectionModel()
             assert selection is not None
             flag = selection.SelectionFlag  # whatever keys are down: Shift would choose a range
-            selection.setCurrentIndex(self._order.index(row, 0), flag.ClearAndSelect | flag.Rows)
+            selection.setCurrentIndex(self._objects.index(row, 0), flag.ClearAndSelect | flag.Rows)
 
     def _narrow_columns(self) -> None:
         """Leave the room to names and classes: by their own measure, headers keep some for an arrow."""
@@ -173,26 +197,36 @@ class ObjectsTable(RowTable):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             header.resizeSection(column, self.fontMetrics().horizontalAdvance(text) + 8)
 
-    def _select(self, chosen: int | None, selected: Sequence[int]) -> None:
-        """Choose objects again, as far as they are listed."""
+    def _hold(self) -> None:
+        self._held = self.chosen, self.selected
+
+    def _select_again(self) -> None:
+        """Choose objects again that were chosen before, as far as they are listed; in one go, and without a word."""
+        (chosen, selected), right = self._held, self._objects.columnCount() - 1
         places = {row.object_id: n for n, row in enumerate(self._objects.rows)}
-        selection = self.selectionModel()
+        ranges = QItemSelection()
+        for first, last in _runs(sorted(places[one] for one in selected if one in places)):
+            ranges.select(self._objects.index(first, 0), self._objects.index(last, right))
+        selection, flag = self.selectionModel(), QItemSelectionModel.SelectionFlag
         assert selection is not None
-        flag = selection.SelectionFlag
-        for object_id in selected:
-            if object_id in places:
-                index = self._order.mapFromSource(self._objects.index(places[object_id], 0))
-                selection.select(index, flag.Select | flag.Rows)
-        if chosen in places:
-            index = self._order.mapFromSource(self._objects.index(places[chosen], 0))
-            selection.setCurrentIndex(index, flag.NoUpdate)
+        with signals_blocked(self):
+            selection.select(ranges, flag.ClearAndSelect)
+            if chosen in places:
+                selection.setCurrentIndex(self._objects.index(places[chosen], 0), flag.NoUpdate)
 
     def _on_double_clicked(self, index: QModelIndex) -> None:
         if index.column() not in (NAME, KIND):
             self.object_opened.emit(self._id_at(index))
 
     def _id_at(self, index: QModelIndex) -> int:
-        return self._objects.rows[self._order.mapToSource(index).row()].object_id
+        return self._objects.rows[index.row()].object_id
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Give the first and the last number of each run of rising numbers without a gap."""
+    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in run]
+        yield members[0], members[-1]
 
 
 class ObjectPanel(QWidget):

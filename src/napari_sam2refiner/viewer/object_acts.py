@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam2refiner.labels.cut import Cut, cut, merge
 from napari_sam2refiner.labels.write import erase
 from napari_sam2refiner.planes.region import around
@@ -15,7 +17,6 @@ from napari_sam2refiner.viewer.objects import Named, Origin
 from napari_sam2refiner.viewer.state import DockState, resolve
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from napari_sam2refiner.labels.patch import Patch
@@ -233,7 +234,8 @@ def _unnamed(work: Work, ids: Sequence[int]) -> dict[int, Named]:
     labels, named = work.canvas.labels, [one for one in ids if one in work.canvas.names]
     if not named or labels is None or labels.size > LARGEST_SEARCHED:
         return {}
-    return dict.fromkeys((one for one in named if not (labels == one).any()), Named())
+    there = np.unique(labels[np.isin(labels, named)]).tolist()  # looked through once, however many they are
+    return dict.fromkeys((one for one in named if one not in there), Named())
 
 
 def _small(ids: Sequence[int]) -> str:

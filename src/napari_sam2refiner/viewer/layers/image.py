@@ -291,10 +291,11 @@ class ImageLayers:
         """Replace what is marked on a plane; its objects are numbered from there."""
         if marks != self.marks.get(plane, Marks()):
             with self._quiet():
-                write_points(self._layer("prompts"), self._view, plane, marks, first_id)
-                write_regions(self._layer("regions"), self._view, plane, marks, first_id)
-                for layer in self._marked():
-                    note_next(layer, self._view, self._next)
+                points, regions = cast("Points", self._layer("prompts")), cast("Shapes", self._layer("regions"))
+                if write_points(points, self._view, plane, marks, first_id):
+                    note_next(points, self._view, self._next)
+                if write_regions(regions, self._view, plane, marks, first_id):
+                    note_next(regions, self._view, self._next)
             self._known_regions = len(self._layers["regions"].data)
 
     def outline_label(self, layer: Labels | None = None) -> tuple[str, tuple[Region, ...]]:

@@ -151,9 +151,13 @@ def _read_regions(shapes: Shapes, view: View, table: Table) -> Iterator[Placed]:
             yield Placed(plane, table["object_id"][index], index, Marks(regions=(region,)))
 
 
-def write_points(points: Points, view: ImageView, plane: PlaneIndex, marks: Marks, first_id: int) -> None:
-    """Replace the points of a plane; its objects are numbered on from `first_id`."""
-    table, kept = _table(points), [found.index for found in read_layer(points, view) if found.plane != plane]
+def write_points(points: Points, view: ImageView, plane: PlaneIndex, marks: Marks, first_id: int) -> bool:
+    """Replace the points of a plane; its objects are numbered on from `first_id`. Return whether any are others now."""
+    placed = read_layer(points, view)
+    here = [(found.object_id, point) for found in placed if found.plane == plane for point in found.marks.points]
+    if here == [(object_id, point) for object_id, one in enumerate(marks.objects, first_id) for point in one.points]:
+        return False  # napari takes tens of milliseconds also where nothing comes of it
+    table, kept = _table(points), [found.index for found in placed if found.plane != plane]
     table = {name: [column[index] for index in kept] for name, column in table.items()}
     places: list[tuple[float, float]] = []
     for object_id, one in enumerate(marks.objects, first_id):
@@ -163,10 +167,15 @@ def write_points(points: Points, view: ImageView, plane: PlaneIndex, marks: Mark
     points.selected_data = set()
     points.data = data
     set_features(points, table)
+    return True
 
 
-def write_regions(shapes: Shapes, view: ImageView, plane: PlaneIndex, marks: Marks, first_id: int) -> None:
-    """Replace the shapes of a plane; its objects are numbered on from `first_id`."""
+def write_regions(shapes: Shapes, view: ImageView, plane: PlaneIndex, marks: Marks, first_id: int) -> bool:
+    """Replace the shapes of a plane; its objects are numbered on from `first_id`. Return whether any are others now."""
+    placed = [found for found in read_layer(shapes, view) if found.plane == plane]
+    here = [(found.object_id, region) for found in placed for region in found.marks.regions]
+    if here == [(object_id, region) for object_id, one in enumerate(marks.objects, first_id) for region in one.regions]:
+        return False
     mode, shapes.mode = shapes.mode, "pan_zoom"  # ends a shape that is being drawn
     gone = {found.index for found in read_layer(shapes, view) if found.plane == plane}
     table = {name: [one for i, one in enumerate(column) if i not in gone] for name, column in _table(shapes).items()}
@@ -183,6 +192,7 @@ def write_regions(shapes: Shapes, view: ImageView, plane: PlaneIndex, marks: Mar
     set_features(shapes, table)
     shapes.selected_data = set()
     shapes.mode = mode
+    return True
 
 
 def note_new(
@@ -293,4 +303,5 @@ def _is_positive(marks: Marks) -> bool:
 
 def _is_flat(corners: npt.NDArray[np.float64], axes: tuple[int, int]) -> bool:
     """Return whether a shape lies on one plane along two axes."""
-    return bool((np.delete(np.round(corners) == np.round(corners[0]), axes, axis=1)).all())
+    across = [axis for axis in range(corners.shape[1]) if axis not in axes]
+    return not across or bool((np.round(corners[:, across]) == np.round(corners[0, across])).all())
