@@ -2,7 +2,7 @@
 
 By a few dilated convolutions (prompts as maps: Sofiiuk et al., RITM, arXiv 2102.06583).
 
-Letters: C channels of the instance head, h x w stride-4 pixels of one image; for the rest see `base`.
+Letters: C channels of the instance head, W of the fusion, h x w stride-4 pixels of one image; for the rest see `base`.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class PromptFusion(nn.Module):
         what is added to it.
         """
         if torch.is_grad_enabled() or guess.device.type != "cpu":
-            return guess + self._residual(features[image], guess, prompts)
+            return guess + self._residual(self.reduce(features).index_select(0, image), guess, prompts)
         fused = guess.clone()
         for objects, windows in _windows(guess, prompts):
             parts = list(zip(objects, windows, strict=True))
             residuals = self._residual(
-                torch.stack([features[image[n], :, y, x] for n, (y, x) in parts]),
+                self.reduce(torch.stack([features[image[n], :, y, x] for n, (y, x) in parts])),
                 torch.stack([guess[n, y, x] for n, (y, x) in parts]),
                 _moved(prompts, objects, windows),
             )
@@ -66,8 +66,8 @@ class PromptFusion(nn.Module):
                 fused[n, y, x] += residual
         return fused
 
-    def _residual(self, features: Tensor, guess: Tensor, prompts: PromptBatch) -> Tensor:
-        """Return what is added (N, h, w) to first guesses (N, h, w), from features (N, C, h, w) of each object."""
+    def _residual(self, reduced: Tensor, guess: Tensor, prompts: PromptBatch) -> Tensor:
+        """Return what is added (N, h, w) to first guesses (N, h, w), from their reduced features (N, W, h, w)."""
         height, width = guess.shape[-2:]
         if prompts.mask_logits is None:
             previous = torch.zeros_like(guess)
@@ -86,7 +86,7 @@ class PromptFusion(nn.Module):
             ],
             1,
         )
-        x = self.enter(maps) + self.reduce(features)
+        x = self.enter(maps) + reduced
         x = x.contiguous(memory_format=torch.channels_last)  # of many objects three times as fast on a CPU
         for layer in self.layers:
             x = x + layer(F.gelu(x))
