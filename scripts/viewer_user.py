@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypeVar
 
 import napari
@@ -83,9 +84,12 @@ class User:
             event = QMouseEvent(kind, QPointF(place), above, button, held, Qt.KeyboardModifier.NoModifier)
             QApplication.sendEvent(canvas, event)
 
-    @property
+    @cached_property
     def canvas(self) -> QWidget:
-        """What the image is drawn on; of the window opened last, where there are several."""
+        """What the image is drawn on; of the window opened last, where there are several.
+
+        Looked for once: to list all widgets for the first time takes a quarter of a second, which is nobody's click.
+        """
         widgets = QApplication.allWidgets()
         return next(w for w in reversed(widgets) if type(w).__name__ == "CanvasBackendDesktop" and w.isVisible())
 
