@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def load_model(name: str, tell: Tell) -> Any:
 
     One without a refiner of its own, be it from the registry or from the user's file, may borrow that of `micro`.
     """
-    with _no_collection():
+    with _uncollected():
         import torch
 
         from napari_sam2refiner.weights.load import lend_refiner
@@ -47,13 +48,21 @@ def load_model(name: str, tell: Tell) -> Any:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Put garbage collection off: importing torch makes so many objects that it would stop the window for 0.1 s."""
+def _uncollected() -> Iterator[None]:
+    """Keep what importing torch makes out of garbage collection, now and later.
+
+    It is so much that each full collection would stop the window for a quarter of a second, the first at a first click.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
     was_enabled = gc.isenabled()
+    gc.collect()  # what is garbage by now would stay
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_enabled:
             gc.enable()
 
