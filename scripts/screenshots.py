@@ -14,11 +14,13 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import napari
 import numpy as np
+import panel_stories  # noqa: F401 -- lists its stories
 import stories
+import viewer_user
 from PIL import Image, ImageDraw
 from qtpy.QtCore import QPoint, QRect
 from stories import STORIES, Frame, Shot
@@ -26,7 +28,8 @@ from stories import STORIES, Frame, Shot
 from napari_sam2refiner.viewer.autosave import FOLDER_VARIABLE
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
-MOST_STILL, MOST_MOVING, MOST_ALL = 200_000, 600_000, 2_500_000  # bytes
+MOST_STILL, MOST_MOVING, MOST_ALL = 200_000, 600_000, 3_500_000  # bytes
+GAP = 12  # pixels between pictures that stand side by side
 POINTER = np.array([(0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (13, 12)])  # (x, y)
 
 
@@ -69,7 +72,7 @@ def play(name: str) -> None:
             minimize_size=True,
         )  # fmt: skip
         tell(path, MOST_MOVING)
-    napari.Viewer.close_all()
+    viewer_user.napari.Viewer.close_all()
 
 
 def save(picture: Image.Image, path: Path) -> None:
@@ -83,6 +86,8 @@ def save(picture: Image.Image, path: Path) -> None:
 
 def draw(seen: Shot | Frame) -> Image.Image:
     """Return what there is to see."""
+    if isinstance(seen, Shot) and seen.pictures:
+        return beside(seen.pictures)
     window = seen.user.viewer.screenshot(canvas_only=False, flash=False)
     picture = Image.fromarray(window).convert("RGB")
     if isinstance(seen, Frame) and seen.pointer is not None:
@@ -96,6 +101,17 @@ def draw(seen: Shot | Frame) -> Image.Image:
     for part in seen.part:
         shown = shown.united(QRect(part.mapTo(part.window(), QPoint(0, 0)), part.size()))
     return picture.crop((shown.left(), shown.top(), shown.right() + 1, shown.bottom() + 1))
+
+
+def beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return pictures side by side."""
+    width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
+    whole = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0))
+        left += picture.width + GAP
+    return whole
 
 
 def tell(path: Path, most: int) -> None:

@@ -7,12 +7,18 @@ more `yield`; a new story a function under `@story`.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QScrollArea, QToolButton, QWidget
+from PIL import Image
+from qtpy.QtCore import QBuffer
+from qtpy.QtWidgets import QFileDialog, QScrollArea, QToolButton, QWidget
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from viewer_user import User
@@ -33,25 +39,27 @@ THIRD_GLAND_OUTLINE = [
     (250, 130),
     (200, 70),
 ]  # (y, x)
-OTHER_GLAND, MISSING, TOO_MUCH = (150, 352), (80, 318), (110, 480)  # a click, and two that correct what it finds
+OTHER_GLAND, MISSING = (150, 352), (80, 318)  # a click, and one that corrects what it finds
+TOO_MUCH = (110, 480), (188, 468)  # clicks that do so, too
 THIRD_GLAND = (207, 200)
-SCRIBBLE = [(330, 310), (380, 305), (430, 330), (480, 340)]
+SCRIBBLE = [(345, 308), (365, 296), (390, 296), (415, 308), (440, 322), (465, 330), (490, 336)]
 TWO_NUCLEI = [(251, 297), (292, 356)]
 NUCLEI = [*TWO_NUCLEI, (267, 173), (425, 218), (423, 174)]
 # Centre and zoom. Whole zooms draw squares of one colour, which a PNG holds in less.
-AT_NUCLEI, AT_THIRD_GLAND, AT_OTHER_GLAND = ((0, 325, 300), 2.0), ((0, 165, 165), 2.0), ((0, 150, 390), 2.0)
-AT_TWO_NUCLEI = (0, 275, 325), 4.0
+AT_NUCLEI, AT_THIRD_GLAND, AT_OTHER_GLAND = ((0, 328, 300), 2.0), ((0, 165, 165), 2.0), ((0, 150, 390), 2.0)
+AT_TWO_NUCLEI, AT_CELL = ((0, 275, 325), 4.0), ((0, 365, 400), 2.0)
 LONG_AGO = 1767258000.0  # seconds since the epoch
 MODEL_FILE: str | None = None  # instead of `micro`
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A still: the whole window, or what of it holds some widgets."""
+    """A still: the whole window, what of it holds some widgets, or portraits side by side."""
 
     name: str
     user: User
     part: Sequence[QWidget] | None = None
+    pictures: Sequence[Image.Image] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,8 @@ def first_mask() -> Iterator[Shot]:
         dock.controller.next_candidate()
     click(user, *MISSING)
     dock.controller.set_negative(True)
-    click(user, *TOO_MUCH)
+    for place in TOO_MUCH:
+        click(user, *place)
     yield Shot("correction", user)
 
 
@@ -108,10 +117,13 @@ def objects() -> Iterator[Shot]:
     dock = user.open_dock()
     ready(user)
     look(user, AT_NUCLEI)
-    dock.controller.start_boxing()
-    add_region(user, SCRIBBLE, "path")
+    dock.controller.prompting.start_scribbling()
+    user.drag(SCRIBBLE)
+    user.release(SCRIBBLE[-1])
+    settle(user)
     yield Shot("scribble", user)
     dock.controller.clear()
+    dock.controller.start_boxing()
     add_region(user, corners(GLAND), "rectangle")
     yield Shot("box", user)
     keep(user)
@@ -125,6 +137,8 @@ def objects() -> Iterator[Shot]:
     yield Shot("first-mask", user)
     dock.controller.clear()
     look(user, AT_THIRD_GLAND)
+    regions = user.viewer.layers["regions"]
+    user.viewer.layers.selection.active, regions.mode = regions, "add_polygon"
     add_region(user, THIRD_GLAND_OUTLINE, "polygon")
     yield Shot("polygon", user)
     keep(user)
@@ -146,6 +160,7 @@ def several_boxes() -> Iterator[Shot]:
     user = User(frame, {"name": "nuclei", "colormap": "gray"}, SIZE)
     dock = user.open_dock()
     ready(user)
+    user.viewer.reset_view()
     open_section(dock.prompting)
     dock.controller.prompting.set_apart(True)
     dock.controller.start_boxing()
@@ -162,11 +177,13 @@ def everything() -> Iterator[Shot]:
     user = User(samples.nuclei_movie()[0], {"name": "nuclei", "colormap": "gray"}, SIZE)
     dock = user.open_dock()
     ready(user)
+    user.viewer.reset_view()
     open_section(dock.everything)
     dock.everything.find_all.click()
     search = dock.controller.everything.state
     user.wait(lambda: bool(dock.state.objects) and not search.running)
     search.news = without_seconds(search.news)
+    show_in_dock(user, dock.objects.classify)
     yield Shot("everything", user)
 
 
@@ -177,19 +194,27 @@ def tidy() -> Iterator[Shot]:
     user = User(image, layer, SIZE)
     dock = user.open_dock()
     ready(user)
+    look(user, AT_CELL)
     click(user, 375, 427)
     tidying = dock.tidy
     open_section(tidying)
+    yield Shot("ragged", user, [user.canvas])
     tidying.smooth.setValue(2)
     tidying.specks.setValue(50)
     tidying.fill_holes.setChecked(True)
     settle(user)
-    yield Shot("tidy", user, [dock])
+    yield Shot("tidy", user, [user.canvas, dock])
     open_section(tidying)
     keep(user)
     open_section(dock.exchange)
-    user.wait(lambda: True)
-    dock.findChild(QScrollArea).ensureWidgetVisible(dock.exchange)
+    exported = []
+    dock.exchange.export_asked.connect(exported.append)
+    with answering(Path(tempfile.mkdtemp()) / "cells.zip"):
+        dock.exchange.formats.setCurrentIndex(dock.exchange.formats.findText("ImageJ ROIs (.zip)"))
+        dock.exchange.export.click()
+    user.wait(lambda: bool(exported) and dock.exchange.export.isEnabled())
+    dock.exchange.set_note(without_seconds(dock.exchange.note.text()), False)
+    show_in_dock(user, dock.exchange)
     yield Shot("export", user, [dock.objects, dock.exchange])
 
 
@@ -220,6 +245,7 @@ def refine_labels() -> Iterator[Shot]:
     small = ndimage.binary_erosion(bright(frame), iterations=2)
     user.viewer.add_labels(ndimage.label(small)[0], name="threshold")
     dock = user.open(RefineLabelsDock(user.viewer), "Refine labels")
+    user.viewer.reset_view()
     user.wait(lambda: dock.state.model is not None and not dock.state.loading)
     yield Shot("refine-before", user)
     dock.run.refine.click()
@@ -238,6 +264,7 @@ def follow() -> Iterator[Shot | Frame]:
     user.viewer.add_labels(labels, name="nuclei")
     user.viewer.dims.set_current_step(0, 0)
     dock = user.open(FollowDock(user.viewer), "Follow objects")
+    user.viewer.reset_view()
     user.wait(lambda: dock.state.can_follow)
     yield Shot("follow-before", user)
     dock.run.follow.click()
@@ -269,13 +296,14 @@ def click_correct_keep() -> Iterator[Frame]:
         keep(user)
     yield frame(1200, TWO_NUCLEI[-1])
     look(user, AT_OTHER_GLAND)
-    for place, is_too_much in ((OTHER_GLAND, False), (MISSING, False), (TOO_MUCH, True)):
+    for place in (OTHER_GLAND, MISSING, *TOO_MUCH):
+        is_too_much = place in TOO_MUCH
         dock.controller.set_negative(is_too_much)
         yield frame(900, place)
         click(user, *place)
         yield frame(1600, place)
     keep(user)
-    yield frame(2500, TOO_MUCH)
+    yield frame(2500, TOO_MUCH[-1])
 
 
 def ready(user: User, *, is_new: bool = False) -> None:
@@ -331,12 +359,39 @@ def open_section(panel: QWidget) -> None:
     panel.findChild(QToolButton).click()
 
 
+def portrait(widget: QWidget) -> Image.Image:
+    """Return what a widget looks like, all of it, also what a scroll bar would hide."""
+    buffer = QBuffer()
+    widget.grab().save(buffer, "PNG")
+    return Image.open(BytesIO(bytes(buffer.data()))).convert("RGB")
+
+
 def look(user: User, view: tuple[tuple[float, float, float], float]) -> None:
     """Look at a part of the image."""
     user.camera.center, user.camera.zoom = view
     user.wait(lambda: True)
 
 
+def show_in_dock(user: User, widget: QWidget) -> None:
+    """Scroll the dock so far that a part of it is seen."""
+    user.wait(lambda: True)
+    assert user.dock is not None
+    user.dock.findChild(QScrollArea).ensureWidgetVisible(widget, 0, 6)
+
+
+@contextmanager
+def answering(path: Path) -> Iterator[None]:
+    """Answer the question where to save, or what to open, with a file."""
+    ways = {way: getattr(QFileDialog, way) for way in ("getSaveFileName", "getOpenFileName")}
+    for way in ways:
+        setattr(QFileDialog, way, lambda *_: (str(path), ""))
+    try:
+        yield
+    finally:
+        for way, own in ways.items():
+            setattr(QFileDialog, way, own)
+
+
 def without_seconds(news: str) -> str:
     """Leave out how long something took."""
-    return re.sub(r"[;,] [\d.]+ s\b", "", news)
+    return re.sub(r"(?:[;,]| in) [\d.]+ s\b", "", news)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeVar
+
+os.environ["NAPARI_CONFIG"] = ""  # before napari is imported: its defaults, whatever is set; and that stays as it is
 
 import napari
 import numpy as np
@@ -22,6 +25,7 @@ os.environ.setdefault(FOLDER_VARIABLE, tempfile.mkdtemp())  # what is done for a
 
 D = TypeVar("D", bound=ModelDock)
 DOCK_WIDTH = 320
+NO_MODIFIER = Qt.KeyboardModifier.NoModifier
 
 
 class User:
@@ -72,17 +76,35 @@ class User:
 
     def click(self, y: float, x: float) -> None:
         """Click on a pixel of the image; returns at once."""
+        self._move((y, x))
+        self._press((y, x))
+        self.release((y, x))
+
+    def drag(self, places: Sequence[tuple[float, float]]) -> None:
+        """Drag the mouse along places (y, x) of the image, in steps as a hand does; its button stays down."""
+        self._move(places[0])
+        self._press(places[0])
+        for start, end in pairwise(places):
+            for share in np.linspace(0, 1, 6)[1:]:
+                self._move(tuple(np.array(start) * (1 - share) + np.array(end) * share), is_down=True)
+                spin(0.02)  # moves that wait are merged into one
+
+    def release(self, place: tuple[float, ...]) -> None:
+        """Let the mouse's button go at a place (y, x) of the image."""
+        self._send(QEvent.Type.MouseButtonRelease, place, Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton)
+
+    def _move(self, place: tuple[float, ...], *, is_down: bool = False) -> None:
+        held = Qt.MouseButton.LeftButton if is_down else Qt.MouseButton.NoButton
+        self._send(QEvent.Type.MouseMove, place, Qt.MouseButton.NoButton, held)
+
+    def _press(self, place: tuple[float, ...]) -> None:
+        self._send(QEvent.Type.MouseButtonPress, place, Qt.MouseButton.LeftButton, Qt.MouseButton.LeftButton)
+
+    def _send(self, kind: QEvent.Type, place: tuple[float, ...], button: Qt.MouseButton, held: Qt.MouseButton) -> None:
         canvas = self.canvas
-        place = self.place(canvas, y, x)
-        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-        for kind, button, held in (
-            (QEvent.Type.MouseMove, none, none),
-            (QEvent.Type.MouseButtonPress, left, left),
-            (QEvent.Type.MouseButtonRelease, left, none),
-        ):
-            above = QPointF(canvas.mapToGlobal(place))
-            event = QMouseEvent(kind, QPointF(place), above, button, held, Qt.KeyboardModifier.NoModifier)
-            QApplication.sendEvent(canvas, event)
+        at = self.place(canvas, *place)
+        event = QMouseEvent(kind, QPointF(at), QPointF(canvas.mapToGlobal(at)), button, held, NO_MODIFIER)
+        QApplication.sendEvent(canvas, event)
 
     @cached_property
     def canvas(self) -> QWidget:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fakes import RADII, disc
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit
 
 from napari_sam2refiner._qt.guess_panel import GuessPanel
@@ -62,6 +63,21 @@ def point_at(user: Bench, object_id: int, *world: float) -> None:
 
 def text(user: Bench, row: int, column: int) -> str:
     return str(user.dock.objects.table.model().index(row, column).data())
+
+
+def test_the_colour_of_an_object_is_the_same_in_a_chosen_row(user: Bench) -> None:
+    table = user.dock.objects.table
+    user.wait(user.is_idle)
+
+    def swatch() -> str:
+        area = table.visualRect(table.model().index(0, 0))
+        return table.viewport().grab().toImage().pixelColor(area.left() + 10, area.center().y()).name()
+
+    before = swatch()
+    assert before == QColor.fromRgbF(*user.dock.state.objects[0].color[:3]).name()
+    click_row(user, 0)
+    assert table.selected == (1,)
+    assert swatch() == before
 
 
 def test_rows_chosen_with_ctrl_are_merged_by_the_button(user: Bench) -> None:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, QObject, Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -35,6 +35,7 @@ COLUMNS = {
 }
 NAME, KIND, FRAMES = 1, 2, 4
 WIDEST = {0: "999 ■■", 3: "999,999", FRAMES: "frames ", 5: "100 % "}  # by column; names and classes get the rest
+SWATCH = 16  # pixels
 UNKNOWN = 2.0  # where no model was asked: after all scores
 
 
@@ -70,7 +71,7 @@ class ObjectsModel(RowModel["ObjectRow"]):
         """Return the text of a cell, its colour, and where it stands."""
         row, column = self.rows[index.row()], index.column()
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
-            return QColor.fromRgbF(*row.color[:3])
+            return _swatch(QColor.fromRgbF(*row.color[:3]))
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (NAME, KIND):
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         if role in (Qt.ItemDataRole.EditRole, Qt.ItemDataRole.ToolTipRole) and column in (NAME, KIND):
@@ -89,6 +90,15 @@ class ObjectsModel(RowModel["ObjectRow"]):
             return False
         self.edited.emit(self.rows[index.row()].object_id, index.column(), str(value))
         return True
+
+
+def _swatch(color: QColor) -> QIcon:
+    """Return a square of a colour that is the same in a chosen row; left to itself, Qt tints it there."""
+    square = QPixmap(SWATCH, SWATCH)
+    square.fill(color)
+    icon = QIcon(square)
+    icon.addPixmap(square, QIcon.Mode.Selected)
+    return icon
 
 
 def _compared(row: ObjectRow) -> tuple[Any, ...]:
