@@ -47,7 +47,7 @@ TWO_NUCLEI = [(251, 297), (292, 356)]
 NUCLEI = [*TWO_NUCLEI, (267, 173), (425, 218), (423, 174)]
 # Centre and zoom. Whole zooms draw squares of one colour, which a PNG holds in less.
 AT_NUCLEI, AT_THIRD_GLAND, AT_OTHER_GLAND = ((0, 328, 300), 2.0), ((0, 165, 165), 2.0), ((0, 150, 390), 2.0)
-AT_TWO_NUCLEI, AT_CELL = ((0, 275, 325), 4.0), ((0, 365, 400), 2.0)
+AT_TWO_NUCLEI = (0, 275, 325), 4.0
 LONG_AGO = 1767258000.0  # seconds since the epoch
 MODEL_FILE: str | None = None  # instead of `micro`
 
@@ -189,18 +189,20 @@ def everything() -> Iterator[Shot]:
 
 @story
 def tidy() -> Iterator[Shot]:
-    """Give one mask a smooth outline without holes, and export it."""
-    (image, layer, _), *_ = samples.cell()
+    """Take a speck off a mask and smooth its outline, and export it."""
+    (image, layer, _), *_ = samples.tissue()
     user = User(image, layer, SIZE)
     dock = user.open_dock()
     ready(user)
-    look(user, AT_CELL)
-    click(user, 375, 427)
+    look(user, AT_OTHER_GLAND)
+    click(user, *OTHER_GLAND)
+    dock.controller.next_candidate()
+    settle(user)
     tidying = dock.tidy
     open_section(tidying)
     yield Shot("ragged", user, [user.canvas])
-    tidying.smooth.setValue(2)
-    tidying.specks.setValue(50)
+    tidying.smooth.setValue(3)
+    tidying.specks.setValue(200)
     tidying.fill_holes.setChecked(True)
     settle(user)
     yield Shot("tidy", user, [user.canvas, dock])
@@ -209,8 +211,8 @@ def tidy() -> Iterator[Shot]:
     open_section(dock.exchange)
     exported = []
     dock.exchange.export_asked.connect(exported.append)
-    with answering(Path(tempfile.mkdtemp()) / "cells.zip"):
-        dock.exchange.formats.setCurrentIndex(dock.exchange.formats.findText("ImageJ ROIs (.zip)"))
+    with answering(Path(tempfile.mkdtemp()) / "lumen.zip"):
+        dock.exchange.formats.setCurrentIndex(dock.exchange.formats.findText("ImageJ ROIs"))
         dock.exchange.export.click()
     user.wait(lambda: bool(exported) and dock.exchange.export.isEnabled())
     dock.exchange.set_note(without_seconds(dock.exchange.note.text()), False)

@@ -18,7 +18,7 @@ from napari_sam2refiner.cli import app
 
 IMAGES = DOCS / "images"
 MOST_BYTES = {".png": 200_000, ".webp": 600_000}
-MOST_BYTES_OF_ALL = 2_500_000
+MOST_BYTES_OF_ALL = 3_500_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

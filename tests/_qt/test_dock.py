@@ -142,6 +142,17 @@ def test_alt_click_is_negative_once(bench: Any) -> None:
     assert [symbol.value for symbol in user.viewer.layers["prompts"].symbol] == ["disc", "x", "disc"]
 
 
+def test_the_colours_of_clicks_are_seen(bench: Any) -> None:
+    user = bench(layer={})
+    user.click(30, 20)
+    user.click(30, 60, modifier=Qt.KeyboardModifier.AltModifier)
+    layer = user.viewer.layers["prompts"]
+    layer.selected_data = set()
+    seen = user.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
+    for color in layer.face_color:
+        assert (np.abs(seen - 255 * color[:3]).max(-1) < 40).sum() > 30, "not only their borders"
+
+
 def test_box_by_dragging_and_undo(bench: Any) -> None:
     user = bench(layer={})
     user.press("Q")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FEATURES = ("polarity", "object_id", "axes")
 POLARITY_COLORS = {"positive": "#22dd55", "negative": "#ff3366"}
 POLARITY_SYMBOLS = {"positive": "disc", "negative": "x"}  # to be told apart without colours too
+# Pixels of the screen. Where it limits sizes, vispy makes borders half as wide as the least: 8 hid all red of a cross.
+CANVAS_SIZES = (4, 14)
 KINDS: dict[str, RegionKind] = {
     "rectangle": "rectangle",
     "ellipse": "ellipse",
@@ -85,7 +87,7 @@ def make_points(ndim: int, size: float, **common: Any) -> Points:
         ndim=ndim,
         name="prompts",
         size=size,
-        canvas_size_limits=(8, 12),
+        canvas_size_limits=CANVAS_SIZES,
         border_color="white",
         border_width=0.15,
         features=_columns({name: [] for name in FEATURES}),
