@@ -445,6 +445,7 @@ def test_two_images_keep_their_own_work(bench: Any) -> None:
     user.viewer.add_image(np.zeros((40, 40)), name="other")
     user.choose("other")
     assert user.dock.state.positives == 0
+    user.wait(lambda: "preview" in user.viewer.layers)
     assert user.viewer.layers["preview"].data.shape == (40, 40)
     user.choose("cells")
     assert user.dock.state.positives == 1

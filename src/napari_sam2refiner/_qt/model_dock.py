@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
+from napari_sam2refiner._qt.collecting import IdleCollection
 from napari_sam2refiner._qt.parts import FOCUS_STYLE
 from napari_sam2refiner._qt.preferences import PreferenceStore
 from napari_sam2refiner._qt.turns import Turns
@@ -69,6 +70,8 @@ class ModelDock(QWidget):
         self._submit = submit if submit is not None else self._submit_to_worker
         self._had_parent = False
         self._turns = Turns(self)
+        self._garbage = IdleCollection(self)
+        viewer.layers.events.removed.connect(self._garbage.note_removed)
         self._is_warm = warm_up(self._worker, lambda: self._defer(self._begin))
         self._shown_models: tuple[tuple[ModelChoice, ...], str | None] = ((), None)
 
@@ -80,6 +83,8 @@ class ModelDock(QWidget):
     def shut_down(self) -> None:
         """Let go of the viewer and let the worker end; may be called again."""
         if not self.controller.is_closed:  # else the window may be gone, and every widget with it
+            self._viewer.layers.events.removed.disconnect(self._garbage.note_removed)
+            self._garbage.close()
             self.source.close_combos()
             self._release()
 
@@ -151,6 +156,7 @@ class ModelDock(QWidget):
             call()
 
     def _on_state_changed(self) -> None:
+        self._garbage.note_work()
         self._show()
 
     def _on_file_asked(self) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2refiner._qt.collecting import keep_all
+from napari_sam2refiner._qt.importing import import_torch
 from napari_sam2refiner.viewer.state import ModelChoice
 from napari_sam2refiner.weights import available
 
@@ -33,11 +31,12 @@ def load_model(name: str, tell: Tell) -> Any:
 
     One without a refiner of its own, be it from the registry or from the user's file, may borrow that of `micro`.
     """
-    with _uncollected():
-        import torch
+    import_torch()
+    keep_all()
+    import torch
 
-        from napari_sam2refiner.weights.load import lend_refiner
-        from napari_sam2refiner.weights.load import load_model as load
+    from napari_sam2refiner.weights.load import lend_refiner
+    from napari_sam2refiner.weights.load import load_model as load
 
     # One core is left to the window: with all of them taken, drawing waits for each convolution.
     torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
@@ -45,26 +44,6 @@ def load_model(name: str, tell: Tell) -> Any:
     if model.is_untrained and model.backbone != LENDER:
         lend_refiner(model)
     return model
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep what importing torch makes out of garbage collection, now and later.
-
-    It is so much that each full collection would stop the window for a quarter of a second, the first at a first click.
-    """
-    if "torch" in sys.modules:
-        yield
-        return
-    was_enabled = gc.isenabled()
-    gc.collect()  # what is garbage by now would stay
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 def make_session(model: Any) -> PlaneSession:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QObject, QTimer
 
+BETWEEN = 20  # milliseconds, in which a window that is to be drawn anew is drawn: Qt waits up to 16 for the screen
+
 
 class Turns(QObject):
     """Calls one thing in each turn of the event loop, in order; queued signals would all go before anything is drawn.
@@ -21,7 +23,7 @@ class Turns(QObject):
         super().__init__(parent)
         self._calls: deque[Callable[[], None]] = deque()
         self._timer = QTimer(self)
-        self._timer.setInterval(0)
+        self._timer.setInterval(BETWEEN)
         self._timer.timeout.connect(self._on_turn)
 
     def add(self, call: Callable[[], None]) -> None:

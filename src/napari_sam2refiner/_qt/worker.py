@@ -19,6 +19,7 @@ Done = Callable[[Outcome], None]
 
 
 SLOW_IMPORT = "pandas"  # for which napari's first layer with features would stop the window for 0.4 s
+SWITCH = 0.0005  # seconds after which the window's thread has the interpreter back, instead of five thousandths
 
 
 class SupersededError(Exception):
@@ -38,6 +39,7 @@ class Worker(QObject):
         self._emitting = threading.Lock()  # nothing is emitted once this object may be taken down
         self._performed.connect(self._on_performed)
         self._progressed.connect(self._on_progressed)
+        sys.setswitchinterval(min(SWITCH, sys.getswitchinterval()))
         # A daemon, so that a download that hangs cannot keep the program from ending.
         self._thread = threading.Thread(target=self._run, name="sam2refiner", daemon=True)
         self._thread.start()

@@ -53,7 +53,6 @@ METADATA_KEY = "napari_sam2refiner"
 Role = Literal["prompts", "regions", "preview", "result"]
 MARKED: tuple[Role, ...] = ("prompts", "regions")
 STACKED: tuple[Role, ...] = ("result", "preview", "regions", "prompts")  # from below
-FIRST_ROLES: tuple[Role, ...] = ("result", "prompts")
 LATER_ROLES: tuple[Role, ...] = ("regions", "preview")
 BOXING, SCRIBBLING = "add_rectangle", "add_path"
 
@@ -179,16 +178,23 @@ class ImageLayers:
     # -- being in the viewer ---------------------------------------------------------------------------------------
 
     def attach(self) -> None:
-        """Put the layers into the viewer, those that a click needs first; the next click is a point."""
+        """Put the layers into the viewer, one by one, those that a click needs first; the next click is a point."""
         if self._is_attached:
             return
         self._is_attached = True
-        for role in FIRST_ROLES:
-            self._layer(role)
+        self._layer("result")
         self._seen = (self.plane, self.obstacle)
-        self.start_clicking()
+        if "prompts" in self._layers:
+            self.start_clicking()
+        else:
+            self._later(self._complete_prompts)
         for role in LATER_ROLES:
             self._later(partial(self._complete, role))
+
+    def _complete_prompts(self) -> None:
+        """Add the layer that is clicked on, unless somebody needed it already."""
+        if self._is_attached and self.exists and "prompts" not in self._layers:
+            self.start_clicking()
 
     def _complete(self, role: Role) -> None:
         """Add a layer that could wait, where it is not there yet."""
