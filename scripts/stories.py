@@ -247,8 +247,8 @@ def refine_labels() -> Iterator[Shot]:
     small = ndimage.binary_erosion(bright(frame), iterations=2)
     user.viewer.add_labels(ndimage.label(small)[0], name="threshold")
     dock = user.open(RefineLabelsDock(user.viewer), "Refine labels")
-    user.viewer.reset_view()
     user.wait(lambda: dock.state.model is not None and not dock.state.loading)
+    user.viewer.reset_view()  # with the dock beside it
     yield Shot("refine-before", user)
     dock.run.refine.click()
     user.wait(lambda: bool(dock.state.changes) and not dock.state.running)
@@ -266,8 +266,8 @@ def follow() -> Iterator[Shot | Frame]:
     user.viewer.add_labels(labels, name="nuclei")
     user.viewer.dims.set_current_step(0, 0)
     dock = user.open(FollowDock(user.viewer), "Follow objects")
-    user.viewer.reset_view()
     user.wait(lambda: dock.state.can_follow)
+    user.viewer.reset_view()  # with the dock beside it
     yield Shot("follow-before", user)
     dock.run.follow.click()
     user.wait(lambda: bool(dock.state.next_undo) and not dock.state.running)

@@ -12,6 +12,7 @@ import torch
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from sam2.build_sam import build_sam2_video_predictor
+from scipy import ndimage
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidImageError, InvalidPromptError, ReadError
 from napari_sam2refiner.metrics import iou
@@ -344,6 +345,24 @@ def test_an_object_that_the_base_outlines_otherwise_stays_as_it_was_given(micro:
     stack.add(1, 0, Prompts(mask=half[0]))
     list(stack.propagate("forward", range(3)))
     assert all(iou(stack.at(t).objects[1].mask, half[t]) > 0.62 for t in (1, 2))
+
+
+@pytest.mark.parametrize("radius", [12, 17])
+def test_outlines_stay_as_far_in_or_out_as_they_were_given(micro: SAM2Refiner, radius: int) -> None:
+    rows, columns = np.mgrid[:128, :128]
+
+    def disc_at(t: int, wide: float) -> np.ndarray:
+        return (rows - 50 - 3 * t) ** 2 + (columns - 60 - 2 * t) ** 2 <= wide**2
+
+    rng = np.random.default_rng(0)
+    frames = [200 * ndimage.gaussian_filter(disc_at(t, 14.0).astype(float), 2.5) for t in range(5)]
+    stack = StackSession(micro, np.array([frame + rng.normal(20, 3, frame.shape) for frame in frames]))
+    given = disc_at(0, radius)
+    (answer,) = ImageSession(micro).set_image(frames[0]).predict_many([Prompts(mask=given)])
+    assert abs(answer.mask.sum() / given.sum() - 1) > 0.1, "the base draws it otherwise"
+    stack.add(1, 0, Prompts(mask=given))
+    found = {frame.index: frame.objects[1].mask for frame in stack.propagate("forward")}
+    assert all(iou(found[t], disc_at(t, radius)) > 0.9 for t in range(1, 5))
 
 
 def test_from_the_middle_objects_end_on_both_sides(micro: SAM2Refiner) -> None:

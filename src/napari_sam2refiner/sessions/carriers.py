@@ -31,7 +31,7 @@ from napari_sam2refiner.sessions.batches import Batches, precision
 from napari_sam2refiner.sessions.cache import EmbeddingCache, fingerprint, frame_key
 from napari_sam2refiner.sessions.conversion import collate, make_request
 from napari_sam2refiner.sessions.image import ImageSession
-from napari_sam2refiner.sessions.memory import Impression, Mask, Track
+from napari_sam2refiner.sessions.memory import Convention, Impression, Mask, Track
 
 if TYPE_CHECKING:
     from napari_sam2refiner.network.refiner import SAM2Refiner
@@ -45,6 +45,7 @@ LOST = -1.0  # logit, at most, of a pixel that a neighbour is surer of
 THERE, BACK = 0.5, 2.5  # logits from which on an object counts as there; as there again
 PATIENCE = 3  # frames on which an object that was lost is looked for again, where it was last
 AGREED = 0.7  # IoU of a given mask with the base's answer to it, from which on the base outlines that object
+CUTS = np.arange(-8, 9) / 2  # logits of the base at which a given mask may have its outline
 
 
 class Carrier(ABC):
@@ -324,27 +325,32 @@ class WindowCarrier(Carrier):
                 track.arrive(frame, step, self._gone())
 
     def _outlined(self, seen: Sequence[_Sighted], frame: int) -> list[tuple[Tensor, float]]:
-        """Return logits (Y, X) and predicted IoU of objects: the base's where it outlines them as was given."""
-        agreed = [self._agreement(one.looked) >= AGREED for one in seen]
-        prompts = [Prompts(mask=one.logits.numpy() > 0) for one, by_base in zip(seen, agreed, strict=True) if by_base]
+        """Return logits (Y, X) and predicted IoU of objects: the base's where it finds what was given.
+
+        They are cut where the outline was given, which may lie farther in or out than the base draws it
+        (docs/decisions/0028).
+        """
+        conventions = [self._convention(one.looked) for one in seen]
+        by_base = [convention.agreement >= AGREED for convention in conventions]
+        prompts = [Prompts(mask=one.logits.numpy() > 0) for one, asked in zip(seen, by_base, strict=True) if asked]
         answers = iter(self._ready(frame).session.predict_many(prompts))
         outlines = []
-        for one, by_base in zip(seen, agreed, strict=True):
-            if by_base:
+        for one, asked, convention in zip(seen, by_base, conventions, strict=True):
+            if asked:
                 answer = next(answers)
-                outlines.append((torch.from_numpy(answer.logits), answer.score))
+                outlines.append((torch.from_numpy(answer.logits) - convention.cut, answer.score))
             else:
                 outlines.append((one.logits, _expected_iou(one.logits)))
         return outlines
 
-    def _agreement(self, looked: _Looked) -> float:
-        """Return the IoU of what was given of an object with what the base makes of it; asked once."""
+    def _convention(self, looked: _Looked) -> Convention:
+        """Return how an object was outlined where it was given, as the base sees it; asked once."""
         known = looked.track.anchors[looked.anchor]
-        if known.agreement is None:
+        if known.convention is None:
             mask = known.mask.logits().numpy() > 0
             answer = self._ready(looked.anchor).session.predict(Prompts(mask=mask))
-            known.agreement = iou(answer.mask, mask)
-        return known.agreement
+            known.convention = Convention(iou(answer.mask, mask), _cut_as_given(answer.logits, mask))
+        return known.convention
 
     def _look_for(self, track: Track, frame: int, step: int) -> _Looked | None:
         """Return where to look for an object and what is remembered of it; None if it is given up."""
@@ -452,6 +458,14 @@ def _last_seen(track: Track, frame: int, step: int) -> tuple[int | None, bool]:
         if t in track.anchors:  # somebody says that it is gone
             break
     return None, False
+
+
+def _cut_as_given(logits: Image, mask: npt.NDArray[np.bool_]) -> float:
+    """Return at which of `CUTS` logits (Y, X) have the best IoU with a mask; of equal ones, that nearest to zero."""
+    kept = (logits[mask] > CUTS[:, None]).sum(1)
+    added = (logits[~mask & (logits > CUTS[0])] > CUTS[:, None]).sum(1)
+    ious = kept / (mask.sum() + added)
+    return float(CUTS[np.lexsort((np.abs(CUTS), -ious))[0]])
 
 
 def _expected_iou(logits: Tensor) -> float:

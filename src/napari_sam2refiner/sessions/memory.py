@@ -54,6 +54,21 @@ class Mask(NamedTuple):
         return F.pad(self.part.float(), around, value=self.outside)
 
 
+class Convention(NamedTuple):
+    """How somebody outlines an object, against a base that gets that outline as its mask prompt.
+
+    Attributes
+    ----------
+    agreement : float
+        IoU with the base's answer.
+    cut : float
+        Logit of that answer at which its outline is most like the given one: above zero farther in than the base's.
+    """
+
+    agreement: float
+    cut: float
+
+
 @dataclass
 class Impression:
     """What is known of an object on a frame.
@@ -73,8 +88,8 @@ class Impression:
         Of a frame with prompts that it was carried to before: as it was seen then, for further prompts there.
     glimpse : Glimpse or None
         What is compared with other frames; None until it is.
-    agreement : float or None
-        IoU of what was given with what the base makes of it; None until it is asked.
+    convention : Convention or None
+        How its outline was given; None until it is compared with the base's.
     """
 
     mask: Mask
@@ -84,7 +99,7 @@ class Impression:
     maps: Tensor | None = None
     embedding: Tensor | None = None
     glimpse: Glimpse | None = None
-    agreement: float | None = None
+    convention: Convention | None = None
 
 
 class Carried(NamedTuple):
