@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError
 from napari_sam2refiner.labels.write import ids_in
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_sam2refiner.sessions.base import LocalDetail, PlaneSession, Prediction
 
+TRUST = 1.0  # logits that what was drawn counts, a pixel or more inside or outside of it (docs/decisions/0029)
 CHUNK = 8  # objects asked together, whose answers are held at once; 32 are 4 % faster, but then progress comes in jumps
 
 
@@ -57,7 +59,8 @@ def refine_labels(
 ) -> tuple[npt.NDArray[Any], list[Change]]:
     """Return labels with better outlines, and what changed.
 
-    Where two objects want a pixel, it goes to the one that is surer of it; an object that is kept keeps all of its own.
+    A pixel stays as it was drawn where the network is not sure that it is otherwise. Where two objects want a pixel,
+    it goes to the one that is surer of it; an object that is kept keeps all of its own.
 
     Parameters
     ----------
@@ -100,9 +103,10 @@ def refine_labels(
     changes = []
     for object_id, answer in _answers(session, labels, ids, refine, local_detail, progress):
         before = labels == object_id
-        after, change = _compared(before, answer, object_id, most_change)
-        certainty = np.full(labels.shape, np.inf, np.float32) if change.kept else answer.logits
-        taken = after & (certainty > surest)
+        found = _weighed(before, answer.logits)
+        change = _compared(before, found > 0, object_id, answer.score, most_change)
+        certainty = np.where(before, np.float32(np.inf), -np.float32(np.inf)) if change.kept else found
+        taken = certainty > surest
         refined[taken], surest[taken] = object_id, certainty[taken]
         changes.append(change)
     there, counts = np.unique(refined, return_counts=True)
@@ -128,14 +132,22 @@ def _answers(
             progress(start + len(part), len(ids))
 
 
-def _compared(
-    before: npt.NDArray[np.bool_], answer: Prediction, object_id: int, most_change: float
-) -> tuple[npt.NDArray[np.bool_], Change]:
-    """Return the mask to write, and what changed."""
-    window = bounding_window(before | answer.mask)
+def _weighed(before: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return logits (Y, X) of an object that was drawn as `before`, which counts as well."""
+    window = bounding_window(before | (logits > -TRUST))
     assert window is not None, "an id of the labels has pixels"
-    old, new = before[window], answer.mask[window]
-    overlap = float((old & new).sum() / (old | new).sum())
+    inside = ndimage.distance_transform_edt(before[window])
+    outside = ndimage.distance_transform_edt(~before[window]) if not before[window].all() else 0.0
+    out = logits.copy()
+    out[window] += TRUST * np.tanh(inside - outside - np.where(before[window], 0.5, -0.5))
+    return out
+
+
+def _compared(
+    before: npt.NDArray[np.bool_], found: npt.NDArray[np.bool_], object_id: int, score: float, most_change: float
+) -> Change:
+    """Return what changed, and whether that is too much."""
+    pixels = int(before.sum())
+    overlap = float((before & found).sum() / (before | found).sum())
     kept = overlap < 1.0 - most_change
-    after = before if kept else answer.mask
-    return after, Change(object_id, int(old.sum()), int(after.sum()), overlap, answer.score, kept)
+    return Change(object_id, pixels, pixels if kept else int(found.sum()), overlap, score, kept)
