@@ -59,13 +59,14 @@ class Convention(NamedTuple):
 
     Attributes
     ----------
-    agreement : float
-        IoU with the base's answer.
+    agreement, likeness : float
+        IoU with the base's answer, as it is and at the cut.
     cut : float
         Logit of that answer at which its outline is most like the given one: above zero farther in than the base's.
     """
 
     agreement: float
+    likeness: float
     cut: float
 
 
