@@ -19,7 +19,6 @@ from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.network.backbones import _HIERA, Sam21Base
 from napari_sam2refiner.network.refiner import SAM2Refiner
 from napari_sam2refiner.prompts import Prompts
-from napari_sam2refiner.sessions.carriers import _outlined_as
 from napari_sam2refiner.sessions.image import ImageSession
 from napari_sam2refiner.sessions.stack import StackSession
 from napari_sam2refiner.weights import load_model
@@ -364,26 +363,6 @@ def test_outlines_stay_as_far_in_or_out_as_they_were_given(micro: SAM2Refiner, r
     stack.add(1, 0, Prompts(mask=given))
     found = {frame.index: frame.objects[1].mask for frame in stack.propagate("forward")}
     assert all(iou(found[t], disc_at(t, radius)) > 0.9 for t in range(1, 5))
-    corrected = stack.add(1, 3, Prompts([(59, 66), (59, 90)], [1, 0]))
-    assert iou(corrected.objects[1].mask, disc_at(3, radius)) > 0.9
-    (after,) = (frame.objects[1].mask for frame in stack.propagate("forward", range(3, 5)) if frame.index == 4)
-    assert iou(after, disc_at(4, radius)) > 0.9
-
-
-def test_an_outline_is_moved_a_few_pixels_and_no_further_than_clicks_allow() -> None:
-    logits = np.arange(-10, 11, dtype=np.float32)[None].repeat(9, 0) / 2  # -5, -4.5, ..., 5; above zero from column 11
-
-    def first_column(cut: float, *clicks: tuple[int, int], labels: tuple[int, ...] = (1,)) -> int:
-        mask = _outlined_as(logits, cut, Prompts([*clicks], labels)) > 0
-        assert np.array_equal(np.diff(mask[4].astype(int)).nonzero()[0], [mask[4].argmax() - 1]), "one edge"
-        return int(mask[4].argmax())
-
-    assert first_column(0.6, (4, 20)) == 12
-    assert first_column(-0.6, (4, 20)) == 9
-    assert first_column(4.0, (4, 20)) == 14, "three pixels in"
-    assert first_column(-4.0, (4, 20)) == 8, "three pixels out"
-    assert first_column(4.0, (4, 20), (4, 12), labels=(1, 1)) == 12
-    assert first_column(-4.0, (4, 20), (4, 9), labels=(1, 0)) == 10
 
 
 def test_from_the_middle_objects_end_on_both_sides(micro: SAM2Refiner) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -46,8 +45,6 @@ LOST = -1.0  # logit, at most, of a pixel that a neighbour is surer of
 THERE, BACK = 0.5, 2.5  # logits from which on an object counts as there; as there again
 PATIENCE = 3  # frames on which an object that was lost is looked for again, where it was last
 AGREED = 0.7  # IoU of a given mask with the base's answer to it, from which on the base outlines that object
-LIKE = 0.9  # the same with the answer cut as was given, from which on clicks on other frames are cut so
-MOVED = 3  # pixels, at most, by which an outline is moved so
 CUTS = np.arange(-8, 9) / 2  # logits of the base at which a given mask may have its outline
 
 
@@ -292,7 +289,7 @@ class WindowCarrier(Carrier):
         return self._memory.sharpness.device
 
     def prompted(self, track: Track, frame: int, prompts: Prompts) -> Impression:
-        """Answer as on a still image, outlined as before; a mask stands as it is."""
+        """Answer as on a still image; a mask stands as it is."""
         if prompts.mask is not None and prompts.is_mask_alone:
             drawn = torch.from_numpy(np.where(prompts.mask, DRAWN, -DRAWN).astype(np.float32))
             return Impression(Mask.of(drawn), 1.0, DRAWN)
@@ -301,11 +298,8 @@ class WindowCarrier(Carrier):
             logits = known.mask.logits().numpy()
             previous = Prediction(logits > 0, logits, known.score)
         answer = self._ready(frame).session.predict(prompts, previous=previous)
-        convention = _known_convention(track, frame)
-        logits = answer.logits if convention is None else _outlined_as(answer.logits, convention.cut, prompts)
-        if not (logits > 0).any():
-            return self._gone()
-        return Impression(Mask.of(torch.from_numpy(logits)), answer.score, DRAWN, convention=convention)
+        mask = Mask.of(torch.from_numpy(answer.logits))
+        return Impression(mask, answer.score, DRAWN) if answer.mask.any() else self._gone()
 
     def carry(self, tracks: Sequence[Track], frame: int, step: int, there: Sequence[Impression]) -> None:
         """Find every object near where it was last."""
@@ -344,7 +338,9 @@ class WindowCarrier(Carrier):
         for one, asked, convention in zip(seen, by_base, conventions, strict=True):
             if asked:
                 answer = next(answers)
-                outlines.append((torch.from_numpy(answer.logits) - convention.cut, answer.score))
+                logits = torch.from_numpy(answer.logits)
+                cut = convention.cut if bool((logits > convention.cut).any()) else 0.0
+                outlines.append((logits - cut, answer.score))
             else:
                 outlines.append((one.logits, _expected_iou(one.logits)))
         return outlines
@@ -355,8 +351,7 @@ class WindowCarrier(Carrier):
         if known.convention is None:
             mask = known.mask.logits().numpy() > 0
             answer = self._ready(looked.anchor).session.predict(Prompts(mask=mask))
-            cut = _cut_as_given(answer.logits, mask)
-            known.convention = Convention(iou(answer.mask, mask), iou(answer.logits > cut, mask), cut)
+            known.convention = Convention(float(iou(answer.mask, mask)), _cut_as_given(answer.logits, mask))
         return known.convention
 
     def _look_for(self, track: Track, frame: int, step: int) -> _Looked | None:
@@ -465,29 +460,6 @@ def _last_seen(track: Track, frame: int, step: int) -> tuple[int | None, bool]:
         if t in track.anchors:  # somebody says that it is gone
             break
     return None, False
-
-
-def _known_convention(track: Track, frame: int) -> Convention | None:
-    """Return how an object was outlined on the anchor nearest to a frame, where the base could draw it nearly so."""
-    nearest = min(track.anchors, key=lambda t: abs(t - frame), default=None)
-    known = None if nearest is None else track.anchors[nearest].convention
-    return known if known is not None and known.likeness >= LIKE else None
-
-
-def _outlined_as(logits: Image, cut: float, prompts: Prompts) -> Image:
-    """Move the outline of logits (Y, X) to a cut, by a few pixels and as far as it goes with every click."""
-    rows, columns = np.clip(np.round(prompts.points).astype(int), 0, np.array(logits.shape) - 1).T
-    at = logits[rows, columns]
-    positive, negative = at[prompts.labels & (at > 0)], at[~prompts.labels & (at <= 0)]
-    most = np.nextafter(positive.min(initial=np.inf), -np.inf)
-    inside = logits > 0
-    out, around = logits.copy(), np.ones((3, 3), bool)
-    # What clicks have just taken away or added must not come back with the cut.
-    near = ndimage.binary_dilation(inside, around, MOVED) & ~ndimage.binary_erosion(
-        inside, around, MOVED, border_value=1
-    )
-    out[near] -= np.float32(np.clip(cut, negative.max(initial=-np.inf), most))
-    return out
 
 
 def _cut_as_given(logits: Image, mask: npt.NDArray[np.bool_]) -> float:

@@ -59,14 +59,13 @@ class Convention(NamedTuple):
 
     Attributes
     ----------
-    agreement, likeness : float
-        IoU with the base's answer, as it is and at the cut.
+    agreement : float
+        IoU with the base's answer.
     cut : float
         Logit of that answer at which its outline is most like the given one: above zero farther in than the base's.
     """
 
     agreement: float
-    likeness: float
     cut: float
 
 
