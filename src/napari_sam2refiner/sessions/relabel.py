@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from napari_sam2refiner.errors import InvalidConfigError, InvalidLabelsError
 from napari_sam2refiner.labels.write import ids_in
+from napari_sam2refiner.metrics import iou
 from napari_sam2refiner.planes.region import bounding_window
 from napari_sam2refiner.prompts import Prompts
 
@@ -105,7 +106,7 @@ def refine_labels(
         before = labels == object_id
         found = _weighed(before, answer.logits)
         change = _compared(before, found > 0, object_id, answer.score, most_change)
-        certainty = np.where(before, np.float32(np.inf), -np.float32(np.inf)) if change.kept else found
+        certainty = np.where(before, np.inf, -np.inf) if change.kept else found
         taken = certainty > surest
         refined[taken], surest[taken] = object_id, certainty[taken]
         changes.append(change)
@@ -153,6 +154,6 @@ def _compared(
 ) -> Change:
     """Return what changed, and whether that is too much."""
     pixels = int(before.sum())
-    overlap = float((before & found).sum() / (before | found).sum())
+    overlap = float(iou(before, found))
     kept = overlap < 1.0 - most_change
     return Change(object_id, pixels, pixels if kept else int(found.sum()), overlap, score, kept)
